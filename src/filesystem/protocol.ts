@@ -1,0 +1,274 @@
+/**
+ * What the engine and the filesystem isolate say to each other. Plain data only (structured clone).
+ * The engine asks with the generation it acted on; the filesystem isolate re-checks and answers.
+ * Nothing here changes state but the filesystem isolate.
+ */
+
+/** Where a confirmed chunk lies in the bucket. */
+export interface ChunkLocation {
+  /** Row id of the chunk. */
+  chunk: number;
+  /** SHA-256 of the plain bytes (HMAC when encrypted). */
+  hash: Uint8Array;
+  /** Pack id, 16 bytes. */
+  pack: Uint8Array;
+  packVersion: string;
+  ordinal: number;
+  /** Of the stored bytes within the pack object. */
+  offset: number;
+  stored: number;
+  /** Plain bytes. */
+  length: number;
+  codec: number;
+}
+
+/** A file that waits to be saved. */
+export interface DirtyFile {
+  inode: number;
+  generation: number;
+  size: number;
+  /** Wall clock, milliseconds, of its last change. */
+  changedMs: number;
+  /** Handles that may write. A version is saved only when there are none. */
+  writers: number;
+  /** Charge of its local-only chunks, bytes. */
+  localBytes: number;
+}
+
+/** A local-only chunk of a file. */
+export interface DirtyChunk {
+  index: number;
+  /** Valid bytes from the chunk's start. */
+  length: number;
+  /** Generation of its last write; `stage` is refused where it has moved. */
+  generation: number;
+}
+
+/** What an uploaded pack holds, in ordinal order. */
+export interface StagedPack {
+  name: Uint8Array;
+  versionId: string;
+  /** Length of the object. */
+  bytes: number;
+  /** True when a HEAD by version id has found that length. */
+  verified: boolean;
+  chunks: { hash: Uint8Array; offset: number; stored: number; length: number; codec: number }[];
+}
+
+/** Binds one dirty chunk of a file to confirmed bytes. */
+export interface Placement {
+  inode: number;
+  index: number;
+  generation: number;
+  length: number;
+  source:
+    /** Ordinal in the pack of the same `stage`. */
+    | { kind: "pack"; ordinal: number }
+    /** A chunk that the bucket held already (dedupe). */
+    | { kind: "chunk"; chunk: number }
+    /** All zeros: becomes a hole. */
+    | { kind: "zero" };
+}
+
+export type Refusal =
+  /** The generation moved: somebody wrote. */
+  | "changed"
+  /** A handle that could write is open. */
+  | "open"
+  /** Chunks are not staged yet. */
+  | "unstaged"
+  | "pinned"
+  /** Local-only bytes: they are nowhere else. */
+  | "dirty"
+  | "unverified"
+  | "gone";
+
+/** A clean resident file, least recently used first. */
+export interface Candidate {
+  inode: number;
+  generation: number;
+  /** Charge of its resident bytes. */
+  residentBytes: number;
+  lastUsedMs: number;
+}
+
+export interface SpaceReport {
+  /** Bytes the cache aims to occupy and its marks, as configured. */
+  target: number;
+  high: number;
+  low: number;
+  hard: number;
+  /** Charge of all resident bytes plus what is reserved for recalls and not yet unlinked. */
+  used: number;
+  reserved: number;
+  local: number;
+  allocated: number;
+  /** Of the cache's own disk, as statvfs sees it. */
+  diskFree: number;
+  /** Writers and recalls that are parked for space. */
+  waiting: number;
+}
+
+/** Commands: name → [arguments, result]. */
+export interface Commands {
+  /** Dirty files in order of last change, changed at or before `changedBefore` (wall ms). */
+  dirtyFiles: [
+    { changedBefore: number; limit: number; after?: { changedMs: number; inode: number } },
+    DirtyFile[],
+  ];
+  /** One file's local-only chunks from `from` on, and the content file that holds them. Undefined: gone or clean. */
+  dirtyChunks: [
+    { inode: number; from: number; limit: number },
+    | { generation: number; writers: number; size: number; path: string; chunks: DirtyChunk[] }
+    | undefined,
+  ];
+  /** Row ids of chunks that the bucket holds, for dedupe; undefined where it does not. */
+  matchChunks: [{ hashes: Uint8Array[] }, (number | undefined)[]];
+  /** Records a confirmed pack and binds chunks to it. One answer per placement. */
+  stage: [{ pack?: StagedPack; placements: Placement[] }, { placed: (true | Refusal)[] }];
+  /** Makes the staged map the saved version, if nothing moved. */
+  save: [{ inode: number; generation: number }, true | Refusal];
+  /** Packs that hold chunks of these inodes and were never verified. */
+  unverifiedPacks: [
+    { inodes: number[] },
+    { pack: number; name: Uint8Array; versionId: string; bytes: number }[],
+  ];
+  verified: [{ packs: number[] }, void];
+  /** Clean resident files that may go, least recently used first, after the given place. */
+  candidates: [{ limit: number; after?: { lastUsedMs: number; inode: number } }, Candidate[]];
+  /** Drops resident bytes of whole files. Answers bytes freed, or why not, each. Rows are durable, then bytes go. */
+  evict: [
+    { files: { inode: number; generation: number }[]; force?: boolean },
+    (number | Refusal)[],
+  ];
+  /** Drops about `bytes` of confirmed chunks of open files, coldest first. Answers bytes freed. */
+  spill: [{ bytes: number }, number];
+  /**
+   * Recalls every absent chunk of a file; answers when all are resident or it failed. `waiter` is
+   * the caller's own number; `cancelRecall` with it stops waiting.
+   */
+  recallFile: [{ inode: number }, { recalled: number } | { failed: string }];
+  /** Bytes that were asked for by a `recall` event, verified. Ownership of the buffer moves. */
+  install: [
+    { inode: number; incarnation: number; index: number; chunk: number; bytes: Uint8Array },
+    boolean,
+  ];
+  /** A recall will not come (now). Parked readers get EIO; `lost` marks the chunk. */
+  recallFailed: [
+    {
+      inode: number;
+      incarnation: number;
+      index: number;
+      chunk: number;
+      lost: boolean;
+      reason: string;
+    },
+    void,
+  ];
+  space: [Record<string, never>, SpaceReport];
+  /** Marks and limits. Takes effect at once. */
+  configure: [FilesystemSettings, void];
+  pin: [{ inode: number; pinned: boolean }, void];
+  /** Commits what is only in memory, syncs the WAL; everything before is durable afterwards. */
+  flush: [Record<string, never>, void];
+  /** Residency of one inode, exact to this moment. */
+  residency: [{ inode: number }, FileResidency | undefined];
+  /** Inode at a path below the root, given as names; undefined where there is none. No symlinks are followed. */
+  resolve: [{ names: Uint8Array[] }, number | undefined];
+  /** Names in a directory, after a cookie. */
+  children: [
+    { inode: number; after: number; limit: number },
+    { name: Uint8Array; inode: number; type: number; cookie: number }[],
+  ];
+  pathOf: [{ inode: number }, Uint8Array[] | undefined];
+  statistics: [Record<string, never>, FilesystemReport];
+  /** Refuses new writes with EROFS (lost the lease, failed fsync, broken invariant). */
+  readOnly: [{ reason: string }, void];
+  /** Ends the loop after answering everything parked with EIO, and closes the databases. */
+  stop: [{ reason: string }, void];
+}
+
+export interface FilesystemSettings {
+  target: number;
+  high: number;
+  low: number;
+  hard: number;
+  /** Bytes of the cache's disk that are left to others. */
+  minFree: number;
+  /** Milliseconds that a read of absent content may wait. */
+  recallTimeoutMs: number;
+  /** Milliseconds that a writer may wait for space before ENOSPC. */
+  spaceTimeoutMs: number;
+  /** What statfs shows as capacity, bytes. */
+  capacity: number;
+}
+
+export interface FileResidency {
+  inode: number;
+  type: number;
+  size: number;
+  allocatedBytes: number;
+  residentBytes: number;
+  localBytes: number;
+  dirty: boolean;
+  pinned: boolean;
+  openHandles: number;
+  writers: number;
+  changedMs: number;
+  lastUsedMs: number | undefined;
+}
+
+export interface FilesystemReport {
+  files: number;
+  dirtyFiles: number;
+  openHandles: number;
+  /** Charge of clean resident bytes of files that are open. */
+  openBytes: number;
+  pinnedBytes: number;
+  parked: number;
+  /** Who waits for what, at most 100. */
+  waiting: {
+    operation: string;
+    inode: number;
+    pid: number;
+    sinceMs: number;
+    reason: "recall" | "space" | "sync";
+  }[];
+  space: SpaceReport;
+  /** Why the mount is read-only; undefined while it is not. */
+  readOnly: string | undefined;
+  lostChunks: number;
+  served: number;
+  defects: number;
+}
+
+/** Events: things the engine wants to know at once. Lossless, in order. */
+export type FilesystemEvent =
+  /** The kernel has answered INIT: the mount works. */
+  | { event: "ready"; protocol: string }
+  /** There is something dirty (edge: nothing was before, or pressure began). */
+  | { event: "dirty" }
+  /** A chunk is wanted. Answer with `install` or `recallFailed`. Asked once per (inode, incarnation, index). */
+  | {
+    event: "recall";
+    inode: number;
+    incarnation: number;
+    index: number;
+    /** Valid bytes wanted from the chunk's start (it may have been truncated since). */
+    length: number;
+    location: ChunkLocation;
+    /** reader: somebody waits; ahead: nobody yet; bulk: `zero recall`. */
+    urgency: "reader" | "ahead" | "bulk";
+  }
+  /** Nobody waits for it any more. It may still be installed. */
+  | { event: "recallCancelled"; inode: number; incarnation: number; index: number }
+  /** An `ahead` or `bulk` recall now has a reader. */
+  | { event: "recallUrgent"; inode: number; incarnation: number; index: number }
+  /** Above the high mark, or somebody is parked for space. `needed`: bytes to free so that all can go on. */
+  | { event: "pressure"; used: number; needed: number; waiting: number }
+  /** A program opened this file for writing, or changed it: an upload of it is in vain. */
+  | { event: "changed"; inode: number }
+  | { event: "readOnly"; reason: string }
+  | { event: "defect"; message: string }
+  /** The loop has ended: unmounted from outside, aborted, or stopped. */
+  | { event: "ended"; how: "unmounted" | "aborted" | "stopped"; error?: string };

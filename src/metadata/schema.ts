@@ -1,0 +1,219 @@
+/**
+ * The document of stored state: every table of `metadata.db` and `history.db`, with the meaning,
+ * unit, sentinel and owner of each column. Invariants are CHECKs, so that a defect stops a
+ * transaction instead of reaching the disk. The only writer is the filesystem isolate.
+ *
+ * Conventions. Ids are below 2^53 and never reused. Names, link targets and xattr values are bytes.
+ * Times are two integers, seconds (may be negative) and nanoseconds; `*_ms` are wall-clock
+ * milliseconds, for ages only, never for order. "charge" of n content bytes is n rounded up to 4096:
+ * what they occupy on the local disk.
+ *
+ * Per chunk of a file's working map (law "per chunk"):
+ *   no row                       a hole: reads as zeros
+ *   chunk NULL, resident 1       local only (dirty): its bytes are nowhere else
+ *   chunk set,  resident 1       confirmed in the bucket and also here
+ *   chunk set,  resident 0       evicted: only in the bucket
+ */
+
+/** Version of the schema below, stored in `setting.schema_version`. Migrations stand in migrations.ts. */
+export const SCHEMA_VERSION = 1;
+
+/** What kinds of `version` rows there are. */
+export const VersionKind = {
+  /** Being copied in slices; becomes SAVED in one transaction or GARBAGE. Swept at mount. */
+  BUILDING: 0,
+  /** What the bucket can restore for `inode`; at most one per inode. */
+  SAVED: 1,
+  /** The saved version of a file that `inode` replaced by rename or truncation; dropped when `inode` is saved. */
+  PREDECESSOR: 2,
+  /** Of a file that was unlinked, replaced or overwritten; kept for the trash period. */
+  TRASH: 3,
+  /** Rows are being deleted in slices. */
+  GARBAGE: 4,
+} as const;
+
+export const METADATA_SCHEMA = `
+CREATE TABLE setting (
+  name  TEXT PRIMARY KEY,     -- file_system_id, chunk_size (bytes), schema_version, created_ms, store (URL
+                              -- without credentials), clean (1 after an orderly stop), mounted_boot_id,
+                              -- generation_reserved (see database.ts), epoch, suspect (why the mount is read-only)
+  value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inode (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,  -- the inode number; 1 is the root directory
+  mode        INTEGER NOT NULL,                   -- st_mode
+  uid         INTEGER NOT NULL,
+  gid         INTEGER NOT NULL,
+  nlink       INTEGER NOT NULL CHECK (nlink >= 0),-- directories: 2 + number of child directories
+  rdev        INTEGER NOT NULL DEFAULT 0,         -- device nodes: the kernel's 32-bit encoding
+  size        INTEGER NOT NULL DEFAULT 0 CHECK (size >= 0),  -- bytes; directories 4096; symlinks the target's length
+  atime_s     INTEGER NOT NULL, atime_ns INTEGER NOT NULL,
+  mtime_s     INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  ctime_s     INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+  btime_s     INTEGER NOT NULL, btime_ns INTEGER NOT NULL,   -- creation
+  target      BLOB,                               -- symlinks only
+  -- Content of regular files. Written only by the content half of the filesystem isolate.
+  generation  INTEGER NOT NULL DEFAULT 0,         -- counter value of the last change of content or size
+  incarnation INTEGER NOT NULL DEFAULT 0,         -- names the content file <inode>.<incarnation>; 0: none
+  allocated   INTEGER NOT NULL DEFAULT 0 CHECK (allocated >= 0),  -- charge of all map rows, bytes
+  resident    INTEGER NOT NULL DEFAULT 0 CHECK (resident >= 0 AND resident <= allocated), -- charge of resident rows
+  local       INTEGER NOT NULL DEFAULT 0 CHECK (local >= 0 AND local <= resident),   -- charge of local-only rows
+  dirty       INTEGER NOT NULL DEFAULT 0 CHECK (dirty IN (0, 1)), -- working map or size differ from the saved version
+  changed_ms  INTEGER NOT NULL DEFAULT 0,         -- wall clock of the last change of content or size
+  dead_from   INTEGER,                            -- map rows with idx >= this are truncated away, deleted in slices
+  pinned      INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)) -- the user's veto on eviction
+) STRICT;
+CREATE INDEX inode_dirty ON inode (changed_ms) WHERE dirty = 1;
+
+CREATE TABLE dentry (
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,       -- readdir cookie: stable, never reused; 1 and 2 never occur
+  parent INTEGER NOT NULL REFERENCES inode (id),
+  name   BLOB NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+  inode  INTEGER NOT NULL REFERENCES inode (id),
+  UNIQUE (parent, name)
+) STRICT;
+CREATE INDEX dentry_cookie ON dentry (parent, id);
+CREATE INDEX dentry_inode ON dentry (inode);
+
+CREATE TABLE xattr (
+  id    INTEGER PRIMARY KEY,
+  inode INTEGER NOT NULL REFERENCES inode (id),
+  name  BLOB NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+  value BLOB NOT NULL CHECK (length(value) <= 65536),
+  UNIQUE (inode, name)
+) STRICT;
+
+-- Inodes without a name, kept while they are open or known to the kernel; swept at mount, in slices.
+CREATE TABLE orphan (
+  inode INTEGER PRIMARY KEY REFERENCES inode (id)
+) STRICT;
+
+CREATE TABLE pack (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  name        BLOB NOT NULL UNIQUE CHECK (length(name) = 16),  -- the pack id in the bucket
+  version_id  TEXT NOT NULL,                      -- the store's version id of the confirmed PUT
+  bytes       INTEGER NOT NULL,                   -- length of the object
+  verified    INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)), -- a HEAD by version id found the right length
+  live_chunks INTEGER NOT NULL DEFAULT 0 CHECK (live_chunks >= 0),   -- chunks of it with refs > 0 (triggers)
+  live_bytes  INTEGER NOT NULL DEFAULT 0 CHECK (live_bytes >= 0),    -- their stored bytes (triggers)
+  dead_at     INTEGER,                            -- law 5: sequence at which the last reference went; NULL while live
+  condemned   INTEGER NOT NULL DEFAULT 0 CHECK (condemned IN (0, 1)),-- law 5 (b): dedupe does not match it any more
+  created_ms  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE chunk (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  hash    BLOB NOT NULL CHECK (length(hash) = 32),-- chunk id of the bucket format
+  pack    INTEGER NOT NULL REFERENCES pack (id),
+  ordinal INTEGER NOT NULL,                       -- place in the pack, from 0
+  offset  INTEGER NOT NULL,                       -- of the stored bytes in the pack object
+  stored  INTEGER NOT NULL,                       -- stored bytes (after codec)
+  length  INTEGER NOT NULL CHECK (length > 0),    -- plain bytes, at most chunk_size
+  codec   INTEGER NOT NULL,                       -- 0 plain, 1 zstd
+  refs    INTEGER NOT NULL DEFAULT 0 CHECK (refs >= 0),  -- map and version_chunk rows that name it (triggers)
+  lost    INTEGER NOT NULL DEFAULT 0 CHECK (lost IN (0, 1)), -- the store said NoSuchKey for the confirmed version
+  UNIQUE (pack, ordinal)
+) STRICT;
+CREATE INDEX chunk_hash ON chunk (hash);
+
+-- The working map: what the mount shows.
+CREATE TABLE map (
+  inode      INTEGER NOT NULL REFERENCES inode (id),
+  idx        INTEGER NOT NULL CHECK (idx >= 0),   -- chunk index: offset / chunk_size
+  chunk      INTEGER REFERENCES chunk (id),       -- NULL: local only
+  length     INTEGER NOT NULL CHECK (length > 0), -- valid bytes; the rest of the chunk reads as zeros
+  resident   INTEGER NOT NULL CHECK (resident IN (0, 1)),
+  generation INTEGER NOT NULL,                    -- counter value of the last write into this chunk
+  PRIMARY KEY (inode, idx),
+  CHECK (chunk IS NOT NULL OR resident = 1)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE version (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,
+  inode      INTEGER NOT NULL,                    -- whose; may be gone for TRASH
+  kind       INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 4),  -- VersionKind
+  generation INTEGER NOT NULL,                    -- of the inode when the version was taken
+  size       INTEGER NOT NULL,
+  mode       INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
+  mtime_s    INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  saved_ms   INTEGER NOT NULL,                    -- wall clock when it was saved
+  trashed_ms INTEGER,                             -- TRASH: when
+  path       BLOB                                 -- TRASH, PREDECESSOR: the name it had, for people
+) STRICT;
+CREATE INDEX version_inode ON version (inode, kind);
+CREATE UNIQUE INDEX version_saved ON version (inode) WHERE kind = 1;
+CREATE INDEX version_swept ON version (kind, trashed_ms) WHERE kind IN (0, 3, 4);
+
+CREATE TABLE version_chunk (
+  version INTEGER NOT NULL REFERENCES version (id),
+  idx     INTEGER NOT NULL,
+  chunk   INTEGER NOT NULL REFERENCES chunk (id),
+  length  INTEGER NOT NULL CHECK (length > 0),
+  PRIMARY KEY (version, idx)
+) STRICT, WITHOUT ROWID;
+
+-- Sums over inode, kept exact by triggers, so that nobody ever counts rows. One row.
+CREATE TABLE total (
+  only        INTEGER PRIMARY KEY CHECK (only = 1),
+  files       INTEGER NOT NULL CHECK (files >= 0),       -- inodes of any type
+  allocated   INTEGER NOT NULL CHECK (allocated >= 0),   -- as in inode, bytes
+  resident    INTEGER NOT NULL CHECK (resident >= 0),
+  local       INTEGER NOT NULL CHECK (local >= 0),
+  dirty_files INTEGER NOT NULL CHECK (dirty_files >= 0),
+  sequence    INTEGER NOT NULL                           -- number of content transactions; law 5's order
+) STRICT;
+INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0);
+
+CREATE TRIGGER inode_insert AFTER INSERT ON inode BEGIN
+  UPDATE total SET files = files + 1, allocated = allocated + new.allocated, resident = resident + new.resident,
+    local = local + new.local, dirty_files = dirty_files + new.dirty;
+END;
+CREATE TRIGGER inode_delete AFTER DELETE ON inode BEGIN
+  UPDATE total SET files = files - 1, allocated = allocated - old.allocated, resident = resident - old.resident,
+    local = local - old.local, dirty_files = dirty_files - old.dirty;
+END;
+CREATE TRIGGER inode_content AFTER UPDATE OF allocated, resident, local, dirty ON inode
+WHEN old.allocated <> new.allocated OR old.resident <> new.resident OR old.local <> new.local OR old.dirty <> new.dirty BEGIN
+  UPDATE total SET allocated = allocated + new.allocated - old.allocated, resident = resident + new.resident - old.resident,
+    local = local + new.local - old.local, dirty_files = dirty_files + new.dirty - old.dirty;
+END;
+
+-- References to chunks are counted where they are made, so no code path can forget one.
+CREATE TRIGGER map_insert AFTER INSERT ON map WHEN new.chunk IS NOT NULL BEGIN
+  UPDATE chunk SET refs = refs + 1 WHERE id = new.chunk;
+END;
+CREATE TRIGGER map_delete AFTER DELETE ON map WHEN old.chunk IS NOT NULL BEGIN
+  UPDATE chunk SET refs = refs - 1 WHERE id = old.chunk;
+END;
+CREATE TRIGGER map_update AFTER UPDATE OF chunk ON map WHEN old.chunk IS NOT new.chunk BEGIN
+  UPDATE chunk SET refs = refs + 1 WHERE id = new.chunk;
+  UPDATE chunk SET refs = refs - 1 WHERE id = old.chunk;
+END;
+CREATE TRIGGER version_chunk_insert AFTER INSERT ON version_chunk BEGIN
+  UPDATE chunk SET refs = refs + 1 WHERE id = new.chunk;
+END;
+CREATE TRIGGER version_chunk_delete AFTER DELETE ON version_chunk BEGIN
+  UPDATE chunk SET refs = refs - 1 WHERE id = old.chunk;
+END;
+CREATE TRIGGER chunk_live AFTER UPDATE OF refs ON chunk WHEN old.refs = 0 AND new.refs > 0 BEGIN
+  UPDATE pack SET live_chunks = live_chunks + 1, live_bytes = live_bytes + new.stored, dead_at = NULL WHERE id = new.pack;
+END;
+CREATE TRIGGER chunk_dead AFTER UPDATE OF refs ON chunk WHEN old.refs > 0 AND new.refs = 0 BEGIN
+  UPDATE pack SET live_chunks = live_chunks - 1, live_bytes = live_bytes - new.stored,
+    dead_at = CASE WHEN live_chunks = 1 THEN (SELECT sequence FROM total) ELSE dead_at END WHERE id = new.pack;
+END;
+`;
+
+/**
+ * `history.db`, never shipped: what was used when. It may lag behind or be lost; then files count as
+ * last used when they were created or recalled.
+ */
+export const HISTORY_SCHEMA = `
+CREATE TABLE usage (
+  inode        INTEGER PRIMARY KEY,
+  last_used_ms INTEGER NOT NULL,      -- wall clock of the last use through the mount
+  resident     INTEGER NOT NULL       -- 1 while the file has resident bytes: it is a candidate for eviction
+) STRICT;
+CREATE INDEX usage_candidate ON usage (last_used_ms, inode) WHERE resident = 1;
+`;
