@@ -143,10 +143,7 @@ export interface Commands {
   ];
   /** Drops about `bytes` of confirmed chunks of open files, coldest first. Answers bytes freed. */
   spill: [{ bytes: number }, number];
-  /**
-   * Recalls every absent chunk of a file; answers when all are resident or it failed. `waiter` is
-   * the caller's own number; `cancelRecall` with it stops waiting.
-   */
+  /** Recalls every absent chunk of a file; answers when all are resident, or why not. */
   recallFile: [{ inode: number }, { recalled: number } | { failed: string }];
   /** Bytes that were asked for by a `recall` event, verified. Ownership of the buffer moves. */
   install: [
