@@ -93,6 +93,20 @@ Deno.test("imports in src point down only", () => {
   assert.deepEqual(wrong, []);
 });
 
+Deno.test("every Worker is started through workerUrl with an entry that exists", async () => {
+  const wrong: string[] = [];
+  for (const file of sourceFiles(["src"])) {
+    const text = await Deno.readTextFile(root + file);
+    if (/\bnew Worker\(\s*(?!workerUrl\()/.test(text)) wrong.push(`${file}: new Worker`);
+    for (const { specifier, resolved } of importsOf(file)) {
+      if (resolved !== undefined && !sourceFiles([resolved], "").includes(resolved)) {
+        wrong.push(`${file}: ${specifier} does not exist`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
 Deno.test("what deno resolves from main.ts points down only too", async () => {
   const output = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "main.ts"],

@@ -35,15 +35,18 @@ export interface Import {
 }
 
 const STATIC_IMPORT =
-  /(?:^|\n)\s*(?:import|export)\s(?:[^;'"]*?\sfrom\s*)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|\bnew URL\(\s*["'](\.[^"']+\.ts)["']\s*,\s*import\.meta\.url/g;
+  /(?:^|\n)\s*(?:import|export)\s(?:[^;'"]*?\sfrom\s*)?["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|\bworkerUrl\(\s*["']([^"']+)["']/g;
 
 /** Static and dynamic imports of a file, type imports and Worker entries included. */
 export function importsOf(file: string): Import[] {
-  const text = Deno.readTextFileSync(root + file);
+  const text = Deno.readTextFileSync(root + file).replace(/^\s*(\/\*\*|\*|\/\/).*$/gm, "");
   const imports: Import[] = [];
   for (const match of text.matchAll(STATIC_IMPORT)) {
     const specifier = match[1] ?? match[2] ?? match[3];
-    const resolved = specifier.startsWith(".")
+    // A Worker's entry is named by its path below src, see src/runtime/worker_url.ts.
+    const resolved = match[3] !== undefined
+      ? `src/${match[3]}`
+      : specifier.startsWith(".")
       ? new URL(specifier, `file:///${file}`).pathname.slice(1)
       : undefined;
     imports.push({ specifier, resolved });
