@@ -42,13 +42,19 @@ Deno.test("no unfinished notes, focused tests or silent catches are left", async
     const text = await Deno.readTextFile(root + file);
     for (const { what, pattern } of FORBIDDEN) {
       const match = pattern.exec(text);
-      if (match !== null) {
+      if (match !== null && !(what === "a silent catch" && isExplained(text, match.index))) {
         wrong.push(`${file}:${text.slice(0, match.index).split("\n").length}: ${what}`);
       }
     }
   }
   assert.deepEqual(wrong, []);
 });
+
+/** Whether the line before the one at `index` is a comment: then the catch is not silent. */
+function isExplained(text: string, index: number): boolean {
+  const before = text.slice(0, index).split("\n");
+  return /^\s*(\/\/|\*)/.test(before[before.length - 2] ?? "");
+}
 
 Deno.test("every relative link in the documents leads somewhere", async () => {
   const wrong: string[] = [];
