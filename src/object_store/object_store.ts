@@ -92,11 +92,11 @@ export interface ObjectStore {
   list(prefix: string, options?: CallOptions & { startAfter?: string }): AsyncIterable<ObjectInfo>;
   /**
    * Every stored version below `prefix`, hidden ones and hide markers included, in key order.
-   * `marker` is true for a hide marker (length 0).
+   * `marker` is true for a hide marker (length 0). Versions of one key: newest first.
    */
   listVersions(
     prefix: string,
-    options?: CallOptions,
+    options?: CallOptions & { startAfter?: string },
   ): AsyncIterable<ObjectInfo & { marker: boolean; latest: boolean }>;
   /** Removes one version for ever. Succeeds when it is already gone. */
   delete(key: string, versionId: string, options?: CallOptions): Promise<void>;
