@@ -319,6 +319,8 @@ export interface FilesystemOperations {
   /** Returns the offset found; ENXIO past the end. */
   lseek(request: LseekRequest): number | Parked;
   copyFileRange?(request: CopyFileRangeRequest): number | Parked;
+  /** syncfs(2) of the whole mount. Linux sends it for few kinds of mounts only. */
+  syncfs?(request: RequestHeader): void | Parked;
   /**
    * The process behind parked request `unique` was signalled. The file system decides whether to
    * fail it with EINTR. Requests that are not parked any more are not announced.

@@ -1,0 +1,59 @@
+/**
+ * Takes the entries of one READDIR or READDIRPLUS reply until the kernel's buffer is full. Owns the
+ * place in the reply, never the entries. One filler serves all replies: `begin` starts the next.
+ */
+import { invariant } from "../domain/errors.ts";
+import { OutSize } from "./abi.ts";
+import type { DirectoryFiller, Entry } from "./operations.ts";
+import type { ReplyEncoder } from "./reply_encoder.ts";
+
+export class ReplyDirectoryFiller implements DirectoryFiller {
+  plus = false;
+  #used = 0;
+  #room = 0;
+
+  constructor(private readonly reply: ReplyEncoder) {}
+
+  /** Starts a reply of at most `room` bytes. */
+  begin(plus: boolean, room: number): void {
+    this.plus = plus;
+    this.#used = 0;
+    this.#room = Math.min(room, this.reply.room);
+  }
+
+  /** Bytes of the entries so far. */
+  get used(): number {
+    return this.#used;
+  }
+
+  add(name: Uint8Array, inode: number, type: number, cookie: number): boolean {
+    const prefix = this.plus ? OutSize.ENTRY : 0;
+    const size = entrySize(name);
+    if (this.#used + prefix + size > this.#room) return false;
+    if (this.plus) this.reply.putNoEntry(this.#used);
+    this.reply.putName(this.#used + prefix, name, { inode, type, cookie, size });
+    this.#used += prefix + size;
+    return true;
+  }
+
+  addEntry(name: Uint8Array, entry: Entry, cookie: number): boolean {
+    invariant(this.plus, "addEntry counts a lookup, which READDIR does not: use add");
+    const size = entrySize(name);
+    if (this.#used + OutSize.ENTRY + size > this.#room) return false;
+    const { inode, mode } = entry.attributes;
+    this.reply.putEntry(this.#used, entry);
+    this.reply.putName(this.#used + OutSize.ENTRY, name, {
+      inode,
+      type: mode >>> 12,
+      cookie,
+      size,
+    });
+    this.#used += OutSize.ENTRY + size;
+    return true;
+  }
+}
+
+/** Entries are padded to 8 bytes. */
+function entrySize(name: Uint8Array): number {
+  return (OutSize.DIRENT + name.length + 7) & ~7;
+}
