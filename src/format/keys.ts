@@ -1,0 +1,54 @@
+/**
+ * Names of objects in the bucket, below the file system's prefix. The only place that builds or
+ * parses them.
+ */
+import { invariant } from "../domain/errors.ts";
+import { hex } from "../runtime/random.ts";
+
+/** Describes the file system; written once. */
+export const DESCRIPTOR_KEY = "zero.json";
+/** Chunks. */
+export const PACK_PREFIX = "packs/";
+/** Changes and snapshots of the metadata. */
+export const METADATA_PREFIX = "metadata/";
+/** Claims on the right to write. */
+export const LEASE_PREFIX = "lease/";
+/** Wrapped master keys of encrypted file systems. */
+export const KEY_PREFIX = "keys/";
+
+/** Length of a pack id, a file system id and a mount id, bytes. */
+export const ID_BYTES = 16;
+
+/** Key of a pack. The first two digits spread packs over 256 folders, for stores that are directories. */
+export function packKey(pack: Uint8Array): string {
+  invariant(pack.length === ID_BYTES, () => `a pack id has 16 bytes, this one ${pack.length}`);
+  const name = hex(pack);
+  return `${PACK_PREFIX}${name.slice(0, 2)}/${name}`;
+}
+
+/** The id in a pack's key, 32 hexadecimal digits; undefined for other keys. */
+export function packIdOfKey(key: string): string | undefined {
+  const match = /^packs\/([0-9a-f]{2})\/(\1[0-9a-f]{30})$/.exec(key);
+  return match === null ? undefined : match[2];
+}
+
+/** An epoch as 16 hexadecimal digits, so that names sort in order of epochs. */
+export function epochText(epoch: number): string {
+  invariant(Number.isSafeInteger(epoch) && epoch >= 0, () => `not an epoch: ${epoch}`);
+  return epoch.toString(16).padStart(16, "0");
+}
+
+/** Key of a metadata object with changes `first` … `last`; `unique` are 32 hexadecimal digits. */
+export function metadataKey(
+  epoch: number,
+  range: { first: number; last: number; unique: string },
+): string {
+  return `${METADATA_PREFIX}${epochText(epoch)}/${epochText(range.first)}-${
+    epochText(range.last)
+  }-${range.unique}`;
+}
+
+/** Key of a wrapped master key; `unique` are 32 hexadecimal digits. */
+export function wrappedKeyKey(unique: string): string {
+  return `${KEY_PREFIX}${unique}`;
+}
