@@ -1,0 +1,319 @@
+/**
+ * The inodes in memory: at most one record per inode, shared by everybody in this isolate. Owns when
+ * a record is loaded, written back and dropped; what a field means is the schema's business.
+ *
+ * Promises
+ * - After a rollback every record says what its row says, in place, and what was pending before the
+ *   transaction is pending again with its values (the undone transaction changed neither).
+ * - A record that is held or pending is never dropped. Any other may be dropped once some thousands
+ *   of other inodes have been asked for; do not keep one across requests without a hold.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError, invariant } from "../domain/errors.ts";
+import type { MetadataDatabase } from "../metadata/database.ts";
+import {
+  decodeInode,
+  type InodeRow,
+  InodeTable,
+  type InodeTuple,
+  type NewInode,
+} from "../metadata/inode_table.ts";
+import type { Inode } from "./inode.ts";
+
+/** A record with the count of rollbacks that it has seen. */
+type Cached = Inode & InodeRow & { epoch: number };
+
+/** The values of a pending record that its row does not have yet. */
+type Shadow = Pick<Inode, (typeof shadowed)[number]>;
+const shadowed = [
+  "mode",
+  "uid",
+  "gid",
+  "nlink",
+  "size",
+  "atimeS",
+  "atimeNs",
+  "mtimeS",
+  "mtimeNs",
+  "ctimeS",
+  "ctimeNs",
+  "generation",
+  "dirty",
+  "changedMs",
+] as const;
+
+export class InodeCache {
+  readonly #database: MetadataDatabase;
+  readonly #table: InodeTable;
+  readonly #half: number;
+  /** Two generations instead of a list in order of use: a hit in `#young`, the common case, changes nothing. */
+  #young = new Map<number, Cached>();
+  #old = new Map<number, Cached>();
+  /** Records whose row is behind. Entries written in the open transaction stay until it commits. */
+  readonly #pending = new Map<Cached, Shadow>();
+  /** Records written, and records removed, in the open transaction. */
+  readonly #written: Cached[] = [];
+  readonly #removed: Cached[] = [];
+  #arrivals = 0;
+  #epoch = 0;
+
+  /** `limit`: how many records are kept that nobody holds, roughly. */
+  constructor(database: MetadataDatabase, { limit }: { limit: number }) {
+    invariant(limit >= 2, () => `an inode cache of ${limit} records is too small`);
+    this.#database = database;
+    this.#table = new InodeTable(database);
+    this.#half = Math.floor(limit / 2);
+    database.onCommit(() => this.#committed());
+    database.onRollback(() => this.reloadAll());
+  }
+
+  /** The record of an inode, loaded if need be; undefined where there is no such inode. */
+  get(id: number): Inode | undefined {
+    const cached = this.#cached(id);
+    if (cached !== undefined) return cached;
+    const row = this.#database.guard(() => this.#table.get(id));
+    return row === undefined ? undefined : this.#adopt(row);
+  }
+
+  /** The same for an inode that must exist. ESTALE: the kernel then resolves the path again. */
+  require(id: number): Inode {
+    const inode = this.get(id);
+    if (inode === undefined) throw new FsError(Errno.ESTALE, `inode ${id} is gone`);
+    return inode;
+  }
+
+  /** The record of a row that a query has just read: the one in memory wherever there is one. */
+  fromRow(tuple: InodeTuple): Inode {
+    return this.#cached(tuple[0] as number) ?? this.#adopt(decodeInode(tuple));
+  }
+
+  /** Adds an inode. */
+  insert(fields: NewInode): Inode {
+    const id = this.#database.guard(() => this.#table.insert(fields));
+    const { seconds, nanoseconds } = fields.time;
+    return this.#adopt({
+      id,
+      mode: fields.mode,
+      uid: fields.uid,
+      gid: fields.gid,
+      nlink: fields.nlink,
+      rdev: fields.rdev ?? 0,
+      size: fields.size ?? 0,
+      atimeS: seconds,
+      atimeNs: nanoseconds,
+      mtimeS: seconds,
+      mtimeNs: nanoseconds,
+      ctimeS: seconds,
+      ctimeNs: nanoseconds,
+      btimeS: seconds,
+      btimeNs: nanoseconds,
+      target: fields.target,
+      generation: 0,
+      incarnation: 0,
+      allocated: 0,
+      resident: 0,
+      local: 0,
+      dirty: false,
+      changedMs: 0,
+      deadFrom: undefined,
+      pinned: false,
+    });
+  }
+
+  /**
+   * Says that attributes, size, generation, dirty or changedMs have changed in memory and may be
+   * written later (`flushPending`). In a transaction they are written at once.
+   */
+  touch(inode: Inode): void {
+    const cached = inode as Cached;
+    cached.pending = true;
+    if (this.#database.inTransaction) return this.write(inode);
+    let shadow = this.#pending.get(cached);
+    if (shadow === undefined) {
+      shadow = {} as Shadow;
+      this.#pending.set(cached, shadow);
+    }
+    copyShadow(cached, shadow);
+  }
+
+  /** Writes the attributes (mode, owner, nlink, size, times; of a pending record all that is pending). */
+  write(inode: Inode): void {
+    const cached = inode as Cached;
+    const inTransaction = this.#database.inTransaction;
+    if (inTransaction) this.#written.push(cached);
+    if (!cached.pending) {
+      this.#database.guard(() => this.#table.updateAttributes(cached));
+      return;
+    }
+    this.#database.guard(() => this.#table.updatePending(cached));
+    cached.pending = false;
+    if (!inTransaction) this.#pending.delete(cached);
+  }
+
+  /** Writes generation, incarnation, size, sums, dirty, changedMs, deadFrom and the pin. Times stay pending. */
+  writeContent(inode: Inode): void {
+    const cached = inode as Cached;
+    if (this.#database.inTransaction) this.#written.push(cached);
+    this.#database.guard(() => this.#table.updateContent(cached));
+    const shadow = this.#pending.get(cached);
+    if (shadow !== undefined && !this.#database.inTransaction) copyShadow(cached, shadow);
+  }
+
+  /** Records whose rows are behind. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Writes up to `limit` pending records in one transaction; returns how many. */
+  flushPending(limit: number): number {
+    if (this.#pending.size === 0) return 0;
+    let written = 0;
+    this.#database.transaction(() => {
+      for (const inode of this.#pending.keys()) {
+        if (written >= limit) break;
+        this.write(inode);
+        written++;
+      }
+    });
+    return written;
+  }
+
+  /** Drops the record, unless it is held or pending. */
+  forget(id: number): void {
+    const cached = this.#young.get(id) ?? this.#old.get(id);
+    if (cached !== undefined && !isKept(cached)) this.#drop(id);
+  }
+
+  /** Deletes the row and drops the record, which nobody may hold. */
+  remove(id: number): void {
+    const cached = this.#young.get(id) ?? this.#old.get(id);
+    invariant(
+      cached === undefined || cached.holds === 0,
+      () => `inode ${id} is removed while held`,
+    );
+    this.#database.guard(() => this.#table.delete(id));
+    if (cached === undefined) return;
+    this.#drop(id);
+    if (this.#database.inTransaction) this.#removed.push(cached);
+    else this.#pending.delete(cached);
+    cached.pending = false;
+  }
+
+  /**
+   * Makes every record equal to its row again, then re-applies what was pending. Runs by itself after
+   * a rollback. Held, pending and written records are reloaded now, others when next asked for.
+   */
+  reloadAll(): void {
+    this.#epoch++;
+    for (const cached of this.#removed) this.#young.set(cached.id, cached);
+    for (const cached of this.#written) this.#refresh(cached);
+    this.#removed.length = 0;
+    this.#written.length = 0;
+    for (const generation of [this.#young, this.#old]) {
+      for (const cached of generation.values()) {
+        if (cached.holds > 0 || this.#pending.has(cached)) this.#refresh(cached);
+      }
+    }
+    for (const [cached, shadow] of this.#pending) {
+      copyShadow(shadow, cached);
+      cached.pending = true;
+    }
+  }
+
+  /** How many records are in memory. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  #cached(id: number): Cached | undefined {
+    let cached = this.#young.get(id);
+    if (cached === undefined) {
+      cached = this.#old.get(id);
+      if (cached === undefined) return undefined;
+      this.#old.delete(id);
+      this.#keep(cached);
+    }
+    return cached.epoch === this.#epoch || this.#refresh(cached) ? cached : undefined;
+  }
+
+  /** Reloads a record in place; false (and dropped) where its row is gone. */
+  #refresh(cached: Cached): boolean {
+    const row = this.#table.get(cached.id);
+    if (row === undefined) {
+      this.#pending.delete(cached);
+      this.#drop(cached.id);
+      return false;
+    }
+    Object.assign(cached, row);
+    cached.pending = false;
+    cached.epoch = this.#epoch;
+    return true;
+  }
+
+  #adopt(row: InodeRow): Cached {
+    const cached = row as Cached;
+    cached.pending = false;
+    cached.holds = 0;
+    cached.epoch = this.#epoch;
+    this.#old.delete(cached.id);
+    this.#keep(cached);
+    return cached;
+  }
+
+  #keep(cached: Cached): void {
+    // Counted, not measured: held records carried over must not make every turn the next one.
+    if (++this.#arrivals > this.#half) this.#turn();
+    this.#young.set(cached.id, cached);
+  }
+
+  /** The old generation goes, except for what is held or pending; the young one becomes old. */
+  #turn(): void {
+    const dying = this.#old;
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#arrivals = 1;
+    for (const cached of dying.values()) {
+      if (isKept(cached) || this.#pending.has(cached)) this.#young.set(cached.id, cached);
+    }
+  }
+
+  #drop(id: number): void {
+    this.#young.delete(id);
+    this.#old.delete(id);
+  }
+
+  #committed(): void {
+    if (this.#written.length > 0) {
+      for (const cached of this.#written) {
+        const shadow = this.#pending.get(cached);
+        if (shadow === undefined) continue;
+        if (cached.pending) copyShadow(cached, shadow);
+        else this.#pending.delete(cached);
+      }
+      this.#written.length = 0;
+    }
+    if (this.#removed.length > 0) {
+      for (const cached of this.#removed) this.#pending.delete(cached);
+      this.#removed.length = 0;
+    }
+  }
+}
+
+const isKept = (cached: Cached) => cached.holds > 0 || cached.pending;
+
+function copyShadow(from: Shadow, into: Shadow): void {
+  into.mode = from.mode;
+  into.uid = from.uid;
+  into.gid = from.gid;
+  into.nlink = from.nlink;
+  into.size = from.size;
+  into.atimeS = from.atimeS;
+  into.atimeNs = from.atimeNs;
+  into.mtimeS = from.mtimeS;
+  into.mtimeNs = from.mtimeNs;
+  into.ctimeS = from.ctimeS;
+  into.ctimeNs = from.ctimeNs;
+  into.generation = from.generation;
+  into.dirty = from.dirty;
+  into.changedMs = from.changedMs;
+}

@@ -1,0 +1,130 @@
+/**
+ * The `dentry` table: (parent, name) → inode. Owns its SQL. A row's id is its readdir cookie, so a
+ * name that stays keeps its row, whatever inode it names.
+ */
+import type { MetadataDatabase, Statement } from "./database.ts";
+import { INODE_COLUMNS, type InodeTuple } from "./inode_table.ts";
+
+export interface DentryRow {
+  id: number;
+  inode: number;
+}
+
+/** A name in a directory. `mode` is the st_mode of its inode. */
+export interface NamedRow extends DentryRow {
+  name: Uint8Array;
+  mode: number;
+}
+
+/** A name with the whole row of its inode. */
+export interface FullRow {
+  id: number;
+  name: Uint8Array;
+  inode: InodeTuple;
+}
+
+export class DentryTable {
+  readonly #find: Statement;
+  readonly #lookup: Statement;
+  readonly #insert: Statement;
+  readonly #move: Statement;
+  readonly #point: Statement;
+  readonly #delete: Statement;
+  readonly #parent: Statement;
+  readonly #place: Statement;
+  readonly #any: Statement;
+  readonly #list: Statement;
+  readonly #listFull: Statement;
+
+  constructor(database: MetadataDatabase) {
+    this.#find = database.arrayStatement(
+      "SELECT id, inode FROM dentry WHERE parent = ? AND name = ?",
+    );
+    this.#lookup = database.arrayStatement(
+      `SELECT ${INODE_COLUMNS} FROM dentry d JOIN inode i ON i.id = d.inode
+       WHERE d.parent = ? AND d.name = ?`,
+    );
+    this.#insert = database.statement("INSERT INTO dentry (parent, name, inode) VALUES (?, ?, ?)");
+    this.#move = database.statement("UPDATE dentry SET parent = ?2, name = ?3 WHERE id = ?1");
+    this.#point = database.statement("UPDATE dentry SET inode = ?2 WHERE id = ?1");
+    this.#delete = database.statement("DELETE FROM dentry WHERE id = ?");
+    this.#parent = database.arrayStatement("SELECT parent FROM dentry WHERE inode = ? LIMIT 1");
+    this.#place = database.arrayStatement(
+      "SELECT parent, name FROM dentry WHERE inode = ? LIMIT 1",
+    );
+    this.#any = database.arrayStatement("SELECT 1 FROM dentry WHERE parent = ? LIMIT 1");
+    // The index on (parent, id) is named, or the planner might sort a large directory for each slice.
+    this.#list = database.arrayStatement(
+      `SELECT d.id, d.name, d.inode, i.mode FROM dentry d INDEXED BY dentry_cookie
+       CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
+    );
+    this.#listFull = database.arrayStatement(
+      `SELECT ${INODE_COLUMNS}, d.id, d.name FROM dentry d INDEXED BY dentry_cookie
+       CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
+    );
+  }
+
+  find(parent: number, name: Uint8Array): DentryRow | undefined {
+    const row = this.#find.get(parent, name) as unknown as [number, number] | undefined;
+    return row === undefined ? undefined : { id: row[0], inode: row[1] };
+  }
+
+  /** The inode under a name, whole, in one query. */
+  lookup(parent: number, name: Uint8Array): InodeTuple | undefined {
+    return this.#lookup.get(parent, name) as unknown as InodeTuple | undefined;
+  }
+
+  insert(parent: number, name: Uint8Array, inode: number): void {
+    this.#insert.run(parent, name, inode);
+  }
+
+  /** Gives an entry another place. It keeps its cookie, so a reader that renames as it goes comes to an end. */
+  move(id: number, parent: number, name: Uint8Array): void {
+    this.#move.run(id, parent, name);
+  }
+
+  /** Lets an existing name stand for another inode: readers of the directory see the name exactly once. */
+  point(id: number, inode: number): void {
+    this.#point.run(id, inode);
+  }
+
+  delete(id: number): void {
+    this.#delete.run(id);
+  }
+
+  /** A directory that holds the inode: for a directory, its one parent. Undefined for the root and the nameless. */
+  parentOf(inode: number): number | undefined {
+    return (this.#parent.get(inode) as unknown as [number] | undefined)?.[0];
+  }
+
+  /** One of the inode's names. */
+  placeOf(inode: number): { parent: number; name: Uint8Array } | undefined {
+    const row = this.#place.get(inode) as unknown as [number, Uint8Array] | undefined;
+    return row === undefined ? undefined : { parent: row[0], name: row[1] };
+  }
+
+  isEmpty(parent: number): boolean {
+    return this.#any.get(parent) === undefined;
+  }
+
+  /** Up to `limit` names after the cookie `after`, in the order of their cookies. */
+  list(parent: number, { after, limit }: { after: number; limit: number }): NamedRow[] {
+    const rows = this.#list.all(parent, after, limit) as unknown as [
+      number,
+      Uint8Array,
+      number,
+      number,
+    ][];
+    return rows.map(([id, name, inode, mode]) => ({ id, name, inode, mode }));
+  }
+
+  /** The same with whole inodes. */
+  listFull(parent: number, { after, limit }: { after: number; limit: number }): FullRow[] {
+    const rows = this.#listFull.all(parent, after, limit) as unknown as InodeTuple[];
+    return rows.map((row) => ({
+      id: row[row.length - 2] as number,
+      name: row[row.length - 1] as Uint8Array,
+      inode: row,
+    }));
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * The `orphan` table: inodes without a name whose row still exists, because somebody has them open
+ * or their deletion is not finished. After a crash it is the list of what must be deleted.
+ */
+import type { MetadataDatabase, Statement } from "./database.ts";
+
+export class OrphanTable {
+  readonly #insert: Statement;
+  readonly #delete: Statement;
+  readonly #list: Statement;
+
+  constructor(database: MetadataDatabase) {
+    this.#insert = database.statement("INSERT OR IGNORE INTO orphan (inode) VALUES (?)");
+    this.#delete = database.statement("DELETE FROM orphan WHERE inode = ?");
+    this.#list = database.arrayStatement(
+      "SELECT inode FROM orphan WHERE inode > ? ORDER BY inode LIMIT ?",
+    );
+  }
+
+  insert(inode: number): void {
+    this.#insert.run(inode);
+  }
+
+  delete(inode: number): void {
+    this.#delete.run(inode);
+  }
+
+  /** Up to `limit` orphans with a greater number than `after`, ascending. */
+  list({ after, limit }: { after: number; limit: number }): number[] {
+    return (this.#list.all(after, limit) as unknown as [number][]).map(([inode]) => inode);
+  }
+}

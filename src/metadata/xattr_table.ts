@@ -1,0 +1,56 @@
+/** The `xattr` table. Owns its SQL; which names are allowed is decided above. */
+import type { MetadataDatabase, Statement } from "./database.ts";
+
+export class XattrTable {
+  readonly #deleteSome: Statement;
+  readonly #get: Statement;
+  readonly #set: Statement;
+  readonly #delete: Statement;
+  readonly #names: Statement;
+  readonly #nameBytes: Statement;
+
+  constructor(database: MetadataDatabase) {
+    this.#get = database.arrayStatement("SELECT value FROM xattr WHERE inode = ? AND name = ?");
+    this.#set = database.statement(
+      `INSERT INTO xattr (inode, name, value) VALUES (?, ?, ?)
+       ON CONFLICT (inode, name) DO UPDATE SET value = excluded.value`,
+    );
+    this.#delete = database.statement("DELETE FROM xattr WHERE inode = ? AND name = ?");
+    this.#names = database.arrayStatement("SELECT name FROM xattr WHERE inode = ? ORDER BY id");
+    this.#deleteSome = database.statement(
+      "DELETE FROM xattr WHERE id IN (SELECT id FROM xattr WHERE inode = ? LIMIT ?)",
+    );
+    this.#nameBytes = database.arrayStatement(
+      "SELECT coalesce(sum(length(name) + 1), 0) FROM xattr WHERE inode = ?",
+    );
+  }
+
+  get(inode: number, name: Uint8Array): Uint8Array | undefined {
+    return (this.#get.get(inode, name) as unknown as [Uint8Array] | undefined)?.[0];
+  }
+
+  set(inode: number, name: Uint8Array, value: Uint8Array): void {
+    this.#set.run(inode, name, value);
+  }
+
+  /** True where there was one. */
+  delete(inode: number, name: Uint8Array): boolean {
+    return this.#delete.run(inode, name).changes !== 0;
+  }
+
+  /** All names of an inode, oldest first. */
+  names(inode: number): Uint8Array[] {
+    return (this.#names.all(inode) as unknown as [Uint8Array][]).map(([name]) => name);
+  }
+
+  /** What all names occupy in a list, each with its terminating NUL. */
+  nameBytes(inode: number): number {
+    return (this.#nameBytes.get(inode) as unknown as [number])[0];
+  }
+
+  /** Deletes up to `limit` attributes of an inode; true when none is left. */
+  deleteSome(inode: number, limit: number): boolean {
+    const result = this.#deleteSome.run(inode, limit);
+    return Number(result.changes) < limit;
+  }
+}
