@@ -202,6 +202,8 @@ export interface FilesystemSettings {
 
 export interface FileResidency {
   inode: number;
+  /** For `evict` and `save`, which are refused where it has moved. */
+  generation: number;
   type: number;
   size: number;
   allocatedBytes: number;

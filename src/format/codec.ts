@@ -45,8 +45,10 @@ export function isAllZero(bytes: Uint8Array): boolean {
   const head = Math.min(bytes.length, (8 - (bytes.byteOffset & 7)) & 7);
   for (let i = 0; i < head; i++) if (bytes[i] !== 0) return false;
   const count = (bytes.length - head) >>> 3;
-  const words = new BigUint64Array(bytes.buffer, bytes.byteOffset + head, count);
-  for (let i = 0; i < count; i++) if (words[i] !== 0n) return false;
+  if (count > 0) {
+    const words = new BigUint64Array(bytes.buffer, bytes.byteOffset + head, count);
+    for (let i = 0; i < count; i++) if (words[i] !== 0n) return false;
+  }
   for (let i = head + count * 8; i < bytes.length; i++) if (bytes[i] !== 0) return false;
   return true;
 }
