@@ -1,0 +1,45 @@
+/**
+ * A process that serves `MemoryFilesystem` on a real mount, for tests: `fuse_server.ts DIRECTORY
+ * [--helper]`. Prints a line `ready N` (N: the connection's number) once it serves, and `end RESULT`
+ * when the kernel has let go. Unmounting from outside ends it; so does the end of its standard input,
+ * so that it never outlives the test.
+ */
+import { systemClock } from "../../src/runtime/clock.ts";
+import { KernelDevice } from "../../src/fuse/device.ts";
+import { mount, unmount } from "../../src/fuse/mount.ts";
+import { Session } from "../../src/fuse/session.ts";
+import * as libc from "../../src/runtime/libc.ts";
+import { MemoryFilesystem } from "./memory_filesystem.ts";
+
+const [directory, ...flags] = Deno.args;
+const mounted = mount(directory, {
+  fsname: "zero,test \\ fs",
+  helper: flags.includes("--helper"),
+});
+const device = new KernelDevice(mounted.fd);
+const { uid, gid } = libc.processIds();
+const filesystem = new MemoryFilesystem(systemClock.now, { uid, gid });
+let defects = 0;
+const session = new Session(device, filesystem, {
+  acl: false,
+  passthrough: false,
+  onDefect: (error, opcode) => {
+    defects++;
+    console.error("defect", opcode, error);
+  },
+});
+console.log(`ready ${mounted.connection}`);
+
+const poll = new libc.PollSet([
+  { fd: device.fd, events: libc.POLL.IN },
+  { fd: 0, events: libc.POLL.IN },
+]);
+let result = session.serve(1024);
+while (result === "drained" || result === "more") {
+  if (result === "drained") poll.wait(-1);
+  if (poll.ready(1) !== 0) unmount(mounted, { lazy: true });
+  result = session.serve(1024);
+  if (poll.ready(1) !== 0 && result === "drained") break;
+}
+device.close();
+console.log(`end ${result} defects ${defects} destroyed ${filesystem.destroyed}`);
