@@ -1,0 +1,27 @@
+/** What lies where in a cache directory. Names only. */
+export interface CacheLayout {
+  /** Locked (flock) by whoever serves the cache; holds that process's id and mount point. */
+  lock: string;
+  metadata: string;
+  history: string;
+  content: string;
+  socket: string;
+  ballast: string;
+  log: string;
+}
+
+export function cacheLayout(directory: string): CacheLayout {
+  return {
+    lock: `${directory}/lock`,
+    metadata: `${directory}/metadata.db`,
+    history: `${directory}/history.db`,
+    content: `${directory}/content`,
+    socket: `${directory}/control.sock`,
+    ballast: `${directory}/ballast`,
+    log: `${directory}/zero.log`,
+  };
+}
+
+/** How the source of Zero's mounts begins in /proc/self/mountinfo; the cache directory follows. */
+export const MOUNT_SOURCE_PREFIX = "zero:";
+export const MOUNT_TYPE = "fuse.zero";

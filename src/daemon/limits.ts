@@ -1,0 +1,37 @@
+/**
+ * Every bound of the daemon and the command line, in one table; the unit is the last word of the
+ * name. What a user may choose stands in settings.ts; these are not for choosing.
+ */
+import { GiB, MiB } from "../domain/units.ts";
+
+export const LIMITS = {
+  /** A stop ordered by a signal is over by then, whatever the store does. */
+  STOP_MS: 10_000,
+  /** `zero mount` gives up waiting for the daemon after this. */
+  START_MS: 120_000,
+  /** The kernel answers INIT at once; a mount that is not answered by then is broken. */
+  MOUNT_READY_MS: 20_000,
+  /** How long looking at the bucket may take when a mount could also go on offline. */
+  STORE_PROBE_MS: 15_000,
+  /** A command on the control socket: its request line. */
+  CONTROL_REQUEST_BYTES: 1 * MiB,
+  CONTROL_CONNECTIONS: 64,
+  /** A client that takes nothing for so long is let go. */
+  CONTROL_STUCK_MS: 10_000,
+  /** A client that connects and asks nothing for so long is let go. */
+  CONTROL_REQUEST_MS: 10_000,
+  /** Given up when the cache's disk is full, so that rows can still be written. */
+  BALLAST_BYTES: 64 * MiB,
+  LOG_BYTES: 10 * MiB,
+  /** Rotated logs that are kept. */
+  LOG_FILES: 3,
+  /** At most this much of the cache's disk is left to others by default. */
+  MIN_FREE_BYTES: 10 * GiB,
+  /** Names asked from the filesystem isolate at once while walking a directory. */
+  WALK_BATCH_NAMES: 1_000,
+  /** Progress is sent to a client at most so often. */
+  PROGRESS_MS: 250,
+  /** How often a waiting `sync` or `unmount` looks again. */
+  SYNC_POLL_MS: 100,
+  CHUNK_BYTES: 4 * MiB,
+} as const;
