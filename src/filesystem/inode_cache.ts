@@ -38,6 +38,10 @@ const shadowed = [
   "ctimeS",
   "ctimeNs",
   "generation",
+  "incarnation",
+  "allocated",
+  "resident",
+  "local",
   "dirty",
   "changedMs",
 ] as const;
@@ -59,7 +63,8 @@ export class InodeCache {
 
   /** `limit`: how many records are kept that nobody holds, roughly. */
   constructor(database: MetadataDatabase, { limit }: { limit: number }) {
-    invariant(limit >= 2, () => `an inode cache of ${limit} records is too small`);
+    // An operation asks for a handful of records, and none may go before it ends.
+    invariant(limit >= 64, () => `an inode cache of ${limit} records is too small`);
     this.#database = database;
     this.#table = new InodeTable(database);
     this.#half = Math.floor(limit / 2);
@@ -314,6 +319,10 @@ function copyShadow(from: Shadow, into: Shadow): void {
   into.ctimeS = from.ctimeS;
   into.ctimeNs = from.ctimeNs;
   into.generation = from.generation;
+  into.incarnation = from.incarnation;
+  into.allocated = from.allocated;
+  into.resident = from.resident;
+  into.local = from.local;
   into.dirty = from.dirty;
   into.changedMs = from.changedMs;
 }

@@ -1,0 +1,95 @@
+/**
+ * stat and its opposites: chmod, chown, utimens, truncate. Size and content are the content half's;
+ * the kernel has checked who may do what.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import {
+  type AttributeReply,
+  type GetattrRequest,
+  PARKED,
+  type Parked,
+  type SetattrRequest,
+} from "../fuse/operations.ts";
+import type { Timestamp } from "../runtime/clock.ts";
+import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
+import type { NamespaceContext } from "./namespace_context.ts";
+import { PERMISSION_BITS, withoutPrivileges } from "./permissions.ts";
+
+/** File capabilities: a privilege like setuid, kept in an xattr. */
+const CAPABILITY = new TextEncoder().encode("security.capability");
+
+export function getattr(context: NamespaceContext, request: GetattrRequest): AttributeReply {
+  return context.attributeReply(context.inodes.require(request.inode));
+}
+
+export function setattr(
+  context: NamespaceContext,
+  request: SetattrRequest,
+): AttributeReply | Parked {
+  context.assertWritable();
+  const inode = context.inodes.require(request.inode);
+  if (request.size !== undefined) {
+    if (isDirectory(inode)) throw new FsError(Errno.EISDIR);
+    if (!isRegular(inode)) throw new FsError(Errno.EINVAL);
+    if (context.content.resize(request, inode, request.size) === PARKED) return PARKED;
+  }
+  if (request.size === undefined || setsMoreThanSize(request)) {
+    context.database.transaction(() => apply(context, inode, request));
+  }
+  return context.attributeReply(inode);
+}
+
+const setsMoreThanSize = (request: SetattrRequest) =>
+  request.mode !== undefined || request.newOwner !== undefined ||
+  request.newGroup !== undefined || request.atime !== undefined ||
+  request.mtime !== undefined || request.ctime !== undefined || request.killPrivileges;
+
+function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest): void {
+  const now = context.now();
+  if (request.mode !== undefined) {
+    inode.mode = (inode.mode & FileType.MASK) | (request.mode & PERMISSION_BITS);
+  }
+  const ownerChanges = request.newOwner !== undefined || request.newGroup !== undefined;
+  if (request.newOwner !== undefined) inode.uid = request.newOwner;
+  if (request.newGroup !== undefined) inode.gid = request.newGroup;
+  // A mode that comes along with a new owner is the kernel's, which has done this itself.
+  if (request.killPrivileges || (ownerChanges && request.mode === undefined)) {
+    dropPrivileges(context, inode);
+  }
+  if (request.atime !== undefined) {
+    const atime = pick(request.atime, now);
+    inode.atimeS = atime.seconds;
+    inode.atimeNs = atime.nanoseconds;
+  }
+  if (request.mtime !== undefined) {
+    const mtime = pick(request.mtime, now);
+    inode.mtimeS = mtime.seconds;
+    inode.mtimeNs = mtime.nanoseconds;
+  }
+  context.attributesChanged(inode, request.ctime ?? now);
+}
+
+const pick = (time: Timestamp | "now", now: Timestamp) => time === "now" ? now : time;
+
+/** Takes setuid, setgid and file capabilities away, in the record and the xattrs; the caller writes the record. */
+function dropPrivileges(context: NamespaceContext, inode: Inode): void {
+  if (isDirectory(inode)) return;
+  inode.mode = withoutPrivileges(inode.mode);
+  context.xattrs.delete(inode.id, CAPABILITY);
+}
+
+/**
+ * For whoever changes content on behalf of a caller without privileges (`killPrivileges` of OPEN,
+ * CREATE, WRITE): the same, written. Costs nothing where there is nothing to lose but one query.
+ */
+export function killPrivileges(context: NamespaceContext, inode: Inode): void {
+  if (isDirectory(inode)) return;
+  const loses = withoutPrivileges(inode.mode) !== inode.mode ||
+    context.xattrs.get(inode.id, CAPABILITY) !== undefined;
+  if (!loses) return;
+  context.database.transaction(() => {
+    dropPrivileges(context, inode);
+    context.attributesChanged(inode, context.now());
+  });
+}

@@ -1,0 +1,131 @@
+/** Directories: made, removed, read. A reader keeps its place by cookie, so nothing is remembered per reader. */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type {
+  DirectoryFiller,
+  Entry,
+  MkdirRequest,
+  ReaddirRequest,
+  UnlinkRequest,
+} from "../fuse/operations.ts";
+import { FileType, type Inode, isDirectory } from "./inode.ts";
+import {
+  DIRECTORY_BYTES,
+  entryType,
+  MAXIMUM_LINKS,
+  type NamespaceContext,
+} from "./namespace_context.ts";
+import { ownership } from "./permissions.ts";
+
+const DOT = new Uint8Array([0x2e]);
+const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
+const DOT_COOKIE = 1;
+const DOT_DOT_COOKIE = 2;
+/** Names per query: about what one request of 32 KiB takes, with and without attributes. */
+const SLICE = 512;
+const SLICE_PLUS = 128;
+
+export function mkdir(context: NamespaceContext, request: MkdirRequest): Entry {
+  context.assertWritable();
+  const parent = context.directory(request.inode);
+  if (context.dentries.find(parent.id, request.name) !== undefined) throw new FsError(Errno.EEXIST);
+  if (parent.nlink >= MAXIMUM_LINKS) throw new FsError(Errno.EMLINK);
+  const time = context.now();
+  const inode = context.database.transaction(() => {
+    const created = context.inodes.insert({
+      ...ownership(request, parent, { ...request, type: FileType.DIRECTORY }),
+      nlink: 2,
+      size: DIRECTORY_BYTES,
+      time,
+    });
+    context.dentries.insert(parent.id, request.name, created.id);
+    parent.nlink++;
+    context.namesChanged(parent, time);
+    return created;
+  });
+  return context.entry(inode);
+}
+
+export function rmdir(context: NamespaceContext, request: UnlinkRequest): void {
+  context.assertWritable();
+  const parent = context.directory(request.inode);
+  const dentry = context.dentries.find(parent.id, request.name);
+  if (dentry === undefined) throw new FsError(Errno.ENOENT);
+  const inode = context.inodes.require(dentry.inode);
+  assertEmptyDirectory(context, inode);
+  const time = context.now();
+  context.database.transaction(() => {
+    context.dentries.delete(dentry.id);
+    parent.nlink--;
+    context.namesChanged(parent, time);
+    removeDirectory(context, inode);
+    context.attributesChanged(inode, time);
+  });
+  context.reap(inode);
+}
+
+/** What rmdir, and rename over a directory, ask of the directory that goes. */
+export function assertEmptyDirectory(context: NamespaceContext, inode: Inode): void {
+  if (!isDirectory(inode)) throw new FsError(Errno.ENOTDIR);
+  if (!context.dentries.isEmpty(inode.id)) throw new FsError(Errno.ENOTEMPTY);
+}
+
+/** In transaction: an empty directory has lost its name. The caller stamps and writes it. */
+export function removeDirectory(context: NamespaceContext, inode: Inode): void {
+  inode.nlink = 0;
+  context.orphan(inode);
+}
+
+/**
+ * Names after `request.cookie`, in the order of their cookies: `.` and `..` (which never count as
+ * lookups), then by age. A name that is there all the time is delivered exactly once, whatever
+ * others add, remove or replace meanwhile.
+ */
+export function readdir(
+  context: NamespaceContext,
+  request: ReaddirRequest,
+  filler: DirectoryFiller,
+): void {
+  const directory = context.directory(request.inode);
+  const type = entryType(FileType.DIRECTORY);
+  if (request.cookie < DOT_COOKIE && !filler.add(DOT, directory.id, type, DOT_COOKIE)) return;
+  if (request.cookie < DOT_DOT_COOKIE) {
+    const parent = context.dentries.parentOf(directory.id) ?? directory.id;
+    if (!filler.add(DOT_DOT, parent, type, DOT_DOT_COOKIE)) return;
+  }
+  const after = Math.max(request.cookie, DOT_DOT_COOKIE);
+  if (filler.plus) fillEntries(context, directory.id, { filler, after });
+  else fillNames(context, directory.id, { filler, after });
+}
+
+function fillNames(
+  context: NamespaceContext,
+  directory: number,
+  { filler, after }: { filler: DirectoryFiller; after: number },
+): void {
+  for (let cookie = after;;) {
+    const rows = context.dentries.list(directory, { after: cookie, limit: SLICE });
+    for (const row of rows) {
+      if (!filler.add(row.name, row.inode, entryType(row.mode), row.id)) return;
+      cookie = row.id;
+    }
+    if (rows.length < SLICE) return;
+  }
+}
+
+function fillEntries(
+  context: NamespaceContext,
+  directory: number,
+  { filler, after }: { filler: DirectoryFiller; after: number },
+): void {
+  for (let cookie = after;;) {
+    const rows = context.dentries.listFull(directory, { after: cookie, limit: SLICE_PLUS });
+    for (const row of rows) {
+      const inode = context.inodes.fromRow(row.inode);
+      if (!filler.addEntry(row.name, context.describe(inode), row.id)) return;
+      context.lookups.add(inode.id);
+      cookie = row.id;
+    }
+    if (rows.length < SLICE_PLUS) return;
+  }
+}

@@ -1,0 +1,62 @@
+/** From names to inodes and back. Changes nothing but the kernel's lookup counts. */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { Entry, LookupRequest, NegativeEntry } from "../fuse/operations.ts";
+import { isDirectory, ROOT_INODE } from "./inode.ts";
+import { entryType, type NamespaceContext } from "./namespace_context.ts";
+
+export function lookup(context: NamespaceContext, request: LookupRequest): Entry | NegativeEntry {
+  const row = context.dentries.lookup(request.inode, request.name);
+  if (row !== undefined) return context.entry(context.inodes.fromRow(row));
+  // Only a directory can say, and be believed, that it lacks a name.
+  context.directory(request.inode);
+  return context.negativeEntry();
+}
+
+/** FORGET: the kernel drops `count` lookups. */
+export function forget(
+  context: NamespaceContext,
+  { inode, count }: { inode: number; count: number },
+): void {
+  if (context.lookups.subtract(inode, count) === 0) context.forgotten(inode);
+}
+
+/** The inode at a path below the root, given as names; undefined where there is none. Follows no symlinks. */
+export function resolve(
+  context: NamespaceContext,
+  names: readonly Uint8Array[],
+): number | undefined {
+  let inode = ROOT_INODE;
+  for (const name of names) {
+    const row = context.dentries.find(inode, name);
+    if (row === undefined) return undefined;
+    inode = row.inode;
+  }
+  return inode;
+}
+
+/** One path of an inode, as names from the root down; empty for the root, undefined for the nameless. */
+export function pathOf(context: NamespaceContext, inode: number): Uint8Array[] | undefined {
+  const names: Uint8Array[] = [];
+  for (let at = inode; at !== ROOT_INODE;) {
+    const place = context.dentries.placeOf(at);
+    if (place === undefined) return undefined;
+    names.push(place.name);
+    at = place.parent;
+  }
+  return names.reverse();
+}
+
+/** Up to `limit` names in a directory after the cookie `after`, without `.` and `..`. */
+export function children(
+  context: NamespaceContext,
+  { inode, after, limit }: { inode: number; after: number; limit: number },
+): { name: Uint8Array; inode: number; type: number; cookie: number }[] {
+  if (!isDirectory(context.inodes.require(inode))) throw new FsError(Errno.ENOTDIR);
+  return context.dentries.list(inode, { after, limit }).map((row) => ({
+    name: row.name,
+    inode: row.inode,
+    type: entryType(row.mode),
+    cookie: row.id,
+  }));
+}

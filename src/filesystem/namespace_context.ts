@@ -1,0 +1,176 @@
+/**
+ * What the operations on names and attributes share: the tables, the checks that open each of them,
+ * the replies that close them, and the end of an inode that nobody can reach any more.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { AttributeReply, Attributes, Entry, NegativeEntry } from "../fuse/operations.ts";
+import type { MetadataDatabase } from "../metadata/database.ts";
+import { DentryTable } from "../metadata/dentry_table.ts";
+import { OrphanTable } from "../metadata/orphan_table.ts";
+import { XattrTable } from "../metadata/xattr_table.ts";
+import type { Clock, Timestamp } from "../runtime/clock.ts";
+import type { ContentPort } from "./content_port.ts";
+import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
+import type { InodeCache } from "./inode_cache.ts";
+import type { LookupCounts } from "./lookup_counts.ts";
+
+/** Only this mount changes names and attributes, and it tells the kernel by its replies: one day. */
+export const TIMEOUT_MS = 86_400_000;
+/** What a directory says it occupies; its rows are not the user's content. */
+export const DIRECTORY_BYTES = 4096;
+/** As ext4. Counts of programs that hold 16 bits stay right. */
+export const MAXIMUM_LINKS = 65_000;
+const BLOCK_BYTES = 4096;
+const STAT_BLOCK_BYTES = 512;
+
+export interface NamespaceOptions {
+  database: MetadataDatabase;
+  inodes: InodeCache;
+  lookups: LookupCounts;
+  content: ContentPort;
+  clock: Clock;
+  /** True: every change is refused with EROFS. */
+  readOnly: () => boolean;
+}
+
+export class NamespaceContext {
+  readonly database: MetadataDatabase;
+  readonly inodes: InodeCache;
+  readonly lookups: LookupCounts;
+  readonly content: ContentPort;
+  readonly dentries: DentryTable;
+  readonly xattrs: XattrTable;
+  readonly orphans: OrphanTable;
+  readonly #clock: Clock;
+  readonly #readOnly: () => boolean;
+  /** Inodes that lost their last name in this mount: those for which a FORGET must look at the row. */
+  readonly #nameless = new Set<number>();
+
+  constructor(options: NamespaceOptions) {
+    this.database = options.database;
+    this.inodes = options.inodes;
+    this.lookups = options.lookups;
+    this.content = options.content;
+    this.dentries = new DentryTable(options.database);
+    this.xattrs = new XattrTable(options.database);
+    this.orphans = new OrphanTable(options.database);
+    this.#clock = options.clock;
+    this.#readOnly = options.readOnly;
+  }
+
+  now(): Timestamp {
+    return this.#clock.now();
+  }
+
+  /** Opens every operation that changes something. */
+  assertWritable(): void {
+    if (this.#readOnly()) throw new FsError(Errno.EROFS);
+  }
+
+  /** A directory in which names can be looked up or changed: it is one, and it has not been removed. */
+  directory(id: number): Inode {
+    const inode = this.inodes.require(id);
+    if (!isDirectory(inode)) throw new FsError(Errno.ENOTDIR);
+    if (inode.nlink === 0) throw new FsError(Errno.ENOENT);
+    return inode;
+  }
+
+  /** In transaction: the names in `directory` have changed. */
+  namesChanged(directory: Inode, time: Timestamp): void {
+    directory.mtimeS = directory.ctimeS = time.seconds;
+    directory.mtimeNs = directory.ctimeNs = time.nanoseconds;
+    this.inodes.write(directory);
+  }
+
+  /** In transaction: attributes or the number of names have changed. */
+  attributesChanged(inode: Inode, time: Timestamp): void {
+    inode.ctimeS = time.seconds;
+    inode.ctimeNs = time.nanoseconds;
+    this.inodes.write(inode);
+  }
+
+  /** In transaction, where nlink has become 0: the row stays until nobody can reach the inode. */
+  orphan(inode: Inode): void {
+    this.orphans.insert(inode.id);
+    this.#nameless.add(inode.id);
+  }
+
+  /** In transaction: a nameless inode (O_TMPFILE) gets a name. */
+  adopt(inode: Inode): void {
+    this.orphans.delete(inode.id);
+  }
+
+  /**
+   * Lets go of an inode without name, handle or lookup. Call it, outside a transaction, whenever one
+   * of the three may have been the last.
+   */
+  reap(inode: Inode): void {
+    if (!this.#nameless.has(inode.id)) return;
+    if (inode.nlink > 0) {
+      // It has been given a name, or the transaction that took the last one was rolled back.
+      this.#nameless.delete(inode.id);
+      return;
+    }
+    if (this.lookups.get(inode.id) > 0 || this.content.isOpen(inode.id)) return;
+    this.#nameless.delete(inode.id);
+    this.content.discard(inode);
+  }
+
+  /** The kernel has forgotten an inode: the common case must not touch the database. */
+  forgotten(id: number): void {
+    if (!this.#nameless.has(id)) return;
+    const inode = this.inodes.get(id);
+    if (inode === undefined) this.#nameless.delete(id);
+    else this.reap(inode);
+  }
+
+  attributes(inode: Inode): Attributes {
+    return {
+      inode: inode.id,
+      mode: inode.mode,
+      nlink: inode.nlink,
+      uid: inode.uid,
+      gid: inode.gid,
+      rdev: inode.rdev,
+      size: inode.size,
+      blocks: this.#blocks(inode),
+      blockSize: BLOCK_BYTES,
+      atime: { seconds: inode.atimeS, nanoseconds: inode.atimeNs },
+      mtime: { seconds: inode.mtimeS, nanoseconds: inode.mtimeNs },
+      ctime: { seconds: inode.ctimeS, nanoseconds: inode.ctimeNs },
+    };
+  }
+
+  #blocks(inode: Inode): number {
+    if (isRegular(inode)) return this.content.blocks(inode);
+    return isDirectory(inode) ? DIRECTORY_BYTES / STAT_BLOCK_BYTES : 0;
+  }
+
+  attributeReply(inode: Inode): AttributeReply {
+    return { attributes: this.attributes(inode), attributeTimeoutMs: TIMEOUT_MS };
+  }
+
+  /** An entry that is not yet known to the kernel: count it when it is. */
+  describe(inode: Inode): Entry {
+    return {
+      attributes: this.attributes(inode),
+      generation: 1,
+      entryTimeoutMs: TIMEOUT_MS,
+      attributeTimeoutMs: TIMEOUT_MS,
+    };
+  }
+
+  /** The reply that makes the kernel know `inode` once more. */
+  entry(inode: Inode): Entry {
+    this.lookups.add(inode.id);
+    return this.describe(inode);
+  }
+
+  negativeEntry(): NegativeEntry {
+    return { negative: true, entryTimeoutMs: TIMEOUT_MS };
+  }
+}
+
+/** st_mode >> 12, as directory entries carry it. */
+export const entryType = (mode: number) => (mode & FileType.MASK) >> 12;

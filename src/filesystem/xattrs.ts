@@ -1,0 +1,106 @@
+/**
+ * Extended attributes. Owns which names exist: `user.`, `trusted.` and `security.` are stored,
+ * `user.zero.` is answered by the content half and cannot be set, the rest (ACLs among it) is not
+ * supported. Limits are Linux's own: 64 KiB for a value, 64 KiB for the list of names.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { GetxattrRequest, RequestHeader, SetxattrRequest } from "../fuse/operations.ts";
+import { type Inode, isDirectory, isRegular } from "./inode.ts";
+import type { NamespaceContext } from "./namespace_context.ts";
+
+const MAXIMUM_NAME_BYTES = 255;
+const MAXIMUM_VALUE_BYTES = 65_536;
+const MAXIMUM_LIST_BYTES = 65_536;
+const CREATE = 1;
+const REPLACE = 2;
+
+const encoder = new TextEncoder();
+const VIRTUAL = encoder.encode("user.zero.");
+const USER = encoder.encode("user.");
+const TRUSTED = encoder.encode("trusted.");
+const SECURITY = encoder.encode("security.");
+
+export function getxattr(context: NamespaceContext, request: GetxattrRequest): Uint8Array {
+  const inode = context.inodes.require(request.inode);
+  assertKnown(request.name);
+  if (startsWith(request.name, VIRTUAL)) return virtual(context, inode, request.name);
+  const value = context.xattrs.get(inode.id, request.name);
+  if (value === undefined) throw new FsError(Errno.ENODATA);
+  return value;
+}
+
+function virtual(context: NamespaceContext, inode: Inode, name: Uint8Array): Uint8Array {
+  const text = context.content.virtualXattr(inode, new TextDecoder().decode(name));
+  if (text === undefined) throw new FsError(Errno.ENODATA);
+  return encoder.encode(text);
+}
+
+/** `request.killSetgid` comes with ACLs only, which are refused. */
+export function setxattr(context: NamespaceContext, request: SetxattrRequest): void {
+  const inode = changeable(context, request);
+  if (request.value.length > MAXIMUM_VALUE_BYTES) throw new FsError(Errno.E2BIG);
+  if ((request.flags & ~(CREATE | REPLACE)) !== 0) throw new FsError(Errno.EINVAL);
+  const exists = context.xattrs.get(inode.id, request.name) !== undefined;
+  if (exists && (request.flags & CREATE) !== 0) throw new FsError(Errno.EEXIST);
+  if (!exists && (request.flags & REPLACE) !== 0) throw new FsError(Errno.ENODATA);
+  if (!exists) {
+    const listed = context.xattrs.nameBytes(inode.id) + request.name.length + 1;
+    if (listed > MAXIMUM_LIST_BYTES) throw new FsError(Errno.ENOSPC);
+  }
+  context.database.transaction(() => {
+    context.xattrs.set(inode.id, request.name, request.value);
+    context.attributesChanged(inode, context.now());
+  });
+}
+
+export function removexattr(context: NamespaceContext, request: GetxattrRequest): void {
+  const inode = changeable(context, request);
+  if (context.xattrs.get(inode.id, request.name) === undefined) throw new FsError(Errno.ENODATA);
+  context.database.transaction(() => {
+    context.xattrs.delete(inode.id, request.name);
+    context.attributesChanged(inode, context.now());
+  });
+}
+
+/** The names, each followed by NUL. `trusted.` is for root only, as in xattr(7). */
+export function listxattr(context: NamespaceContext, request: RequestHeader): Uint8Array {
+  const inode = context.inodes.require(request.inode);
+  const names = context.xattrs.names(inode.id)
+    .filter((name) => request.uid === 0 || !startsWith(name, TRUSTED));
+  const list = new Uint8Array(names.reduce((sum, name) => sum + name.length + 1, 0));
+  let offset = 0;
+  for (const name of names) {
+    list.set(name, offset);
+    offset += name.length + 1;
+  }
+  return list;
+}
+
+/** The inode, where `request` may set or remove the attribute that it names. */
+function changeable(context: NamespaceContext, request: GetxattrRequest): Inode {
+  context.assertWritable();
+  const inode = context.inodes.require(request.inode);
+  assertKnown(request.name);
+  if (startsWith(request.name, VIRTUAL)) throw new FsError(Errno.EPERM);
+  // xattr(7): everybody may write to some devices and symlinks; their attributes would be a free disk.
+  if (startsWith(request.name, USER) && !isRegular(inode) && !isDirectory(inode)) {
+    throw new FsError(Errno.EPERM);
+  }
+  return inode;
+}
+
+function assertKnown(name: Uint8Array): void {
+  if (name.length > MAXIMUM_NAME_BYTES) throw new FsError(Errno.ERANGE);
+  const prefix = [USER, TRUSTED, SECURITY].find((known) => startsWith(name, known));
+  if (prefix === undefined) throw new FsError(Errno.EOPNOTSUPP);
+  if (prefix.length === name.length) throw new FsError(Errno.EINVAL);
+}
+
+function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
+  if (name.length < prefix.length) return false;
+  for (let i = 0; i < prefix.length; i++) {
+    if (name[i] !== prefix[i]) return false;
+  }
+  return true;
+}
