@@ -1,0 +1,126 @@
+/**
+ * Starting the daemon behind the command that was typed. The parent starts its own program again, in a
+ * session of its own, with an environment cut to the necessary; settings and secrets travel over the
+ * child's standard input, never through argv or the environment. The child reports "ready" or an error
+ * on its standard output; the parent prints that and ends.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { LIMITS } from "./limits.ts";
+import type { MountRequest } from "./mount_request.ts";
+
+/** The hidden argument that makes this program the daemon. */
+export const DAEMON_FLAG = "--daemon-child";
+
+/** What the daemon may inherit. Credentials are not among it. */
+const INHERITED = [
+  "HOME",
+  "PATH",
+  "USER",
+  "LOGNAME",
+  "LANG",
+  "LC_ALL",
+  "LC_CTYPE",
+  "TZ",
+  "TMPDIR",
+  "XDG_CACHE_HOME",
+  "XDG_CONFIG_HOME",
+  "XDG_DATA_HOME",
+  "XDG_RUNTIME_DIR",
+  "XDG_STATE_HOME",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
+  "DENO_CERT",
+  "DENO_TLS_CA_STORE",
+  "DENO_DIR",
+  "DENO_NO_UPDATE_CHECK",
+  "NO_COLOR",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+];
+
+/** What the child says on its standard output, one line. */
+export type StartReport =
+  | { ready: { pid: number; notes: string[] } }
+  | { error: { message: string; hint: string | undefined; exitCode: number } };
+
+/** The command that runs this very program: from source, as a bundle, or as an executable. */
+export function ownCommand(): { command: string; args: string[] } {
+  const command = Deno.execPath();
+  if (Deno.build.standalone) return { command, args: [] };
+  const flags = Deno.mainModule.endsWith(".ts")
+    ? []
+    : ["--quiet", "--no-config", "--no-lock", "--cached-only"];
+  return { command, args: ["run", "-A", ...flags, Deno.mainModule] };
+}
+
+/** Starts the daemon and waits until it serves. Throws UserError with what it reported. */
+export async function startInBackground(
+  request: MountRequest,
+): Promise<{ pid: number; notes: string[] }> {
+  const { command, args } = ownCommand();
+  const env: Record<string, string> = {};
+  for (const name of INHERITED) {
+    const value = Deno.env.get(name);
+    if (value !== undefined) env[name] = value;
+  }
+  const child = new Deno.Command(command, {
+    args: [...args, DAEMON_FLAG],
+    clearEnv: true,
+    env,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+    detached: true,
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), LIMITS.START_MS);
+  try {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(JSON.stringify(request)));
+    await writer.close();
+    // Both streams end when the child has put the log in their place, or has ended.
+    const [output, complaint] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    return readReport(output, complaint);
+  } finally {
+    clearTimeout(timer);
+    child.unref();
+  }
+}
+
+function readReport(output: string, complaint: string): { pid: number; notes: string[] } {
+  const line = output.split("\n").find((each) => each.startsWith("{"));
+  if (line === undefined) {
+    const last = complaint.trim().split("\n").at(-1) ?? "";
+    throw new UserError(`the daemon ended before it was ready${last === "" ? "" : `: ${last}`}`, {
+      hint: "run the same command with --foreground to see more",
+    });
+  }
+  const report = JSON.parse(line) as StartReport;
+  if ("ready" in report) return report.ready;
+  const { message, hint, exitCode } = report.error;
+  throw new UserError(message, { hint, exitCode });
+}
+
+/** In the child: the request, from standard input to its end. */
+export async function readMountRequest(): Promise<MountRequest> {
+  const text = await new Response(Deno.stdin.readable).text();
+  if (text === "") {
+    throw new UserError(`${DAEMON_FLAG} is for zero's own use`, {
+      hint: "zero mount MOUNTPOINT",
+      exitCode: ExitCode.usage,
+    });
+  }
+  return JSON.parse(text) as MountRequest;
+}
+
+/** In the child: tells the parent how starting went. */
+export function reportStart(report: StartReport): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(report) + "\n"));
+}

@@ -1,0 +1,117 @@
+/**
+ * What command line and daemon say to each other on control.sock: one request line of JSON, then any
+ * number of progress lines, then one line with the result or the error, then the end.
+ * Plain data only. Paths are lists of names below the mount, in hexadecimal, because names are bytes.
+ */
+import type { FilesystemReport } from "../filesystem/protocol.ts";
+import type { ExplainedSetting } from "./resolve_settings.ts";
+
+/** Names from the root of the mount down; `[]` is the root itself. */
+export type WirePath = string[];
+
+export type ControlRequest =
+  | { command: "status"; path?: WirePath }
+  | { command: "sync"; path?: WirePath }
+  | { command: "evict"; paths: WirePath[] }
+  | { command: "recall"; paths: WirePath[] }
+  | { command: "list"; path: WirePath; recursive: boolean }
+  | { command: "unmount"; flush: boolean; timeoutMs?: number };
+
+/** Bytes by class; each byte is in the first class that fits, so they add up to `total`. */
+export interface ByteClasses {
+  pinned: number;
+  /** Kept out of the bucket by a policy; 0 in this version. */
+  local: number;
+  dirty: number;
+  open: number;
+  /** Room kept for recalls under way, and bytes not yet unlinked. */
+  reserved: number;
+  clean: number;
+  evicted: number;
+  total: number;
+}
+
+/** What stands between now and everything being in the bucket. */
+export interface UnsafeReport {
+  files: number;
+  bytes: number;
+  /** Estimate in milliseconds; undefined while nothing has been uploaded yet to judge by. */
+  etaMs: number | undefined;
+}
+
+export interface StatusReport {
+  version: string;
+  pid: number;
+  mountpoint: string;
+  cache: string;
+  store: string;
+  fileSystem: string;
+  sinceMs: number;
+  /** How content can be served, and why not otherwise. */
+  serving: { passthrough: boolean; reason: string | undefined };
+  state: "mounted" | "read-only" | "offline";
+  stateReason: string | undefined;
+  classes: ByteClasses;
+  unsafe: UnsafeReport;
+  filesystem: FilesystemReport;
+  /** Names behind the inodes of `filesystem.waiting`, for people. */
+  waiting: { path: string; operation: string; pid: number; sinceMs: number; reason: string }[];
+  lastStoreError: { message: string; atMs: number } | undefined;
+  uploadedBytes: number;
+  recalledBytes: number;
+  settings: ExplainedSetting[];
+}
+
+/** A file or directory, as `zero ls` and `zero status PATH` show it. */
+export interface FileReport {
+  /** For people; `\xNN` for bytes that are not text. */
+  path: string;
+  type: "file" | "directory" | "link" | "other";
+  size: number;
+  /** Charge of its content, of that what is on the local disk, and of that what is nowhere else. */
+  allocatedBytes: number;
+  residentBytes: number;
+  localBytes: number;
+  dirty: boolean;
+  pinned: boolean;
+  openHandles: number;
+  lastUsedMs: number | undefined;
+}
+
+export interface SyncResult {
+  unsafe: UnsafeReport;
+}
+
+export interface EvictResult {
+  files: number;
+  bytes: number;
+  /** Files that stayed, at most 100, and why. */
+  stayed: { path: string; reason: string }[];
+  stayedFiles: number;
+}
+
+export interface RecallResult {
+  files: number;
+  bytes: number;
+  failed: { path: string; reason: string }[];
+  failedFiles: number;
+}
+
+export interface ListResult {
+  entries: number;
+}
+
+export interface UnmountResult {
+  unsafe: UnsafeReport;
+}
+
+/** What goes on, for people who wait. */
+export type ControlProgress =
+  | { kind: "upload"; files: number; bytes: number }
+  | { kind: "walk"; done: number; bytes: number }
+  | { kind: "entry"; entry: FileReport };
+
+export type ControlReply =
+  | { progress: ControlProgress }
+  | { result: unknown }
+  | { error: { message: string; hint: string | undefined; exitCode: number } };
