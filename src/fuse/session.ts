@@ -178,6 +178,7 @@ export class Session implements SessionPort {
       case Opcode.NOTIFY_REPLY:
         return this.#hear(opcode);
       case Opcode.DESTROY:
+        this.#reply.begin();
         this.#sendOk(unique);
         this.#end("unmounted");
         return;

@@ -11,49 +11,14 @@
  *     kernel.init();
  *     kernel.lookup(1, "name").value.inode
  */
-import type { Device } from "../../src/fuse/device.ts";
 import type { Timestamp } from "../../src/runtime/clock.ts";
 import { replies, type SeenEntry } from "./kernel_replies.ts";
-import { WireReader, WireWriter } from "./wire.ts";
+import { type Answer, SimulatedConnection, type Wide } from "./simulated_connection.ts";
+import { WireWriter } from "./wire.ts";
+
+export { Answer } from "./simulated_connection.ts";
 
 type Name = string | Uint8Array;
-/** 64-bit fields: a BigInt may lie beyond what numbers hold. */
-type Wide = number | bigint;
-
-/** The answer to one request, now or later. */
-export class Answer<T> {
-  pending = true;
-  /** Positive; 0 for success, and while pending. */
-  errno = 0;
-  #value: T | undefined;
-
-  constructor(readonly unique: number, private readonly decode: (body: Uint8Array) => T) {}
-
-  /** What a successful reply says. Throws where there is none. */
-  get value(): T {
-    if (this.pending) throw new Error(`request ${this.unique} is not answered yet`);
-    if (this.errno !== 0) throw new Error(`request ${this.unique} failed with errno ${this.errno}`);
-    return this.#value as T;
-  }
-
-  /** Called by the simulator. */
-  settle(errno: number, body: Uint8Array): void {
-    this.pending = false;
-    this.errno = errno;
-    if (errno === 0) this.#value = this.decode(body);
-    else if (body.length > 0) throw new Error("an error reply must have no body");
-  }
-}
-
-export interface SimulatorOptions {
-  /** Protocol 7.`minor`; 45 unless set. */
-  readonly minor?: number;
-  readonly major?: number;
-  /** INIT flags offered; what Linux 6.18 offers unless set. */
-  readonly flags?: number;
-  readonly flags2?: number;
-}
-
 export interface SetattrFields {
   mode?: number;
   uid?: number;
@@ -66,71 +31,14 @@ export interface SetattrFields {
   killPrivileges?: boolean;
 }
 
-const EAGAIN = 11;
-const ENOENT = 2;
-
-export class KernelSimulator {
-  /** Who asks from now on. */
-  caller = { uid: 0, gid: 0, pid: 100 };
-  /** Extra bytes behind the next requests (extensions), a multiple of 8. */
-  extensions = new Uint8Array(0);
-  /** Lookups of each inode that were not forgotten, as the kernel counts them. */
-  readonly lookups = new Map<number, number>();
-  /** Attribute invalidations that were received: inode numbers. */
-  readonly invalidated: number[] = [];
-  /** Backing ids that are registered now, with their descriptor. */
-  readonly backing = new Map<number, number>();
-  readonly device: Device;
-
-  readonly #minor: number;
-  readonly #queue: Uint8Array[] = [];
-  readonly #answers = new Map<number, Answer<unknown>>();
-  #session: { serve(limit: number): string } | undefined;
-  #unique = 0;
-  #nextBacking = 1;
+export class KernelSimulator extends SimulatedConnection {
   #setxattrExtended = false;
-  #end = -EAGAIN;
-
-  constructor(private readonly options: SimulatorOptions = {}) {
-    this.#minor = options.minor ?? 45;
-    this.device = {
-      fd: -1,
-      read: (into) => {
-        const next = this.#queue.shift();
-        if (next === undefined) return this.#end;
-        into.set(next);
-        return next.length;
-      },
-      write: (from, length) => this.#receive(from.slice(0, length)),
-      openBacking: (fd) => {
-        this.backing.set(this.#nextBacking, fd);
-        return this.#nextBacking++;
-      },
-      closeBacking: (id) => this.backing.delete(id) ? 0 : -ENOENT,
-      close: () => {},
-    };
-  }
-
-  attach(session: { serve(limit: number): string }): void {
-    this.#session = session;
-  }
-
-  /** From now on the device reports `errno` (19: unmounted, 103: aborted) once the queue is empty. */
-  end(errno: number): string {
-    this.#end = -errno;
-    return this.#session!.serve(1);
-  }
-
-  /** The answer to a request that was sent earlier, pending or not. */
-  reply(unique: number): Answer<unknown> | undefined {
-    return this.#answers.get(unique);
-  }
 
   init() {
     const { major = 7, flags = 0x73fffffb, flags2 = 0x5fd } = this.options;
-    const body = new WireWriter().u32(major).u32(this.#minor).u32(131072).u32(flags);
-    if (this.#minor >= 36) body.u32(flags2).zeros(44);
-    const answer = this.#ask(26, { body, inode: 0 }, replies.init);
+    const body = new WireWriter().u32(major).u32(this.minor).u32(131072).u32(flags);
+    if (this.minor >= 36) body.u32(flags2).zeros(44);
+    const answer = this.ask(26, { body, inode: 0 }, replies.init);
     this.#setxattrExtended = !answer.pending && answer.errno === 0 &&
       (answer.value.flags & (1 << 29)) !== 0;
     return answer;
@@ -141,22 +49,22 @@ export class KernelSimulator {
   }
 
   forget(inode: number, count: Wide): void {
-    this.#unlook(inode, Number(count));
-    this.#tell(2, { inode, body: new WireWriter().u64(count) });
+    this.unlook(inode, Number(count));
+    this.tell(2, { inode, body: new WireWriter().u64(count) });
   }
 
   batchForget(pairs: [inode: number, count: number][]): void {
     const body = new WireWriter().u32(pairs.length).u32(0);
     for (const [inode, count] of pairs) {
-      this.#unlook(inode, count);
+      this.unlook(inode, count);
       body.u64(inode).u64(count);
     }
-    this.#tell(42, { inode: 0, body });
+    this.tell(42, { inode: 0, body });
   }
 
   getattr(inode: number, handle?: Wide) {
     const body = new WireWriter().u32(handle === undefined ? 0 : 1).u32(0).u64(handle ?? 0);
-    return this.#ask(3, { inode, body }, replies.attributes);
+    return this.ask(3, { inode, body }, replies.attributes);
   }
 
   setattr(inode: number, fields: SetattrFields = {}) {
@@ -180,11 +88,11 @@ export class KernelSimulator {
     for (const { seconds } of times) body.u64(seconds);
     for (const { nanoseconds } of times) body.u32(nanoseconds);
     body.u32(fields.mode ?? 0).u32(0).u32(fields.uid ?? 0).u32(fields.gid ?? 0).u32(0);
-    return this.#ask(4, { inode, body }, replies.attributes);
+    return this.ask(4, { inode, body }, replies.attributes);
   }
 
   readlink(inode: number) {
-    return this.#ask(5, { inode }, replies.bytes);
+    return this.ask(5, { inode }, replies.bytes);
   }
 
   symlink(parent: number, how: { name: Name; target: Name }) {
@@ -202,11 +110,11 @@ export class KernelSimulator {
   }
 
   unlink(parent: number, name: Name) {
-    return this.#ask(10, { inode: parent, body: new WireWriter().text(name) }, replies.nothing);
+    return this.ask(10, { inode: parent, body: new WireWriter().text(name) }, replies.nothing);
   }
 
   rmdir(parent: number, name: Name) {
-    return this.#ask(11, { inode: parent, body: new WireWriter().text(name) }, replies.nothing);
+    return this.ask(11, { inode: parent, body: new WireWriter().text(name) }, replies.nothing);
   }
 
   /** RENAME without `flags`, RENAME2 with them. */
@@ -218,7 +126,7 @@ export class KernelSimulator {
     if (how.flags !== undefined) body.u32(how.flags).u32(0);
     body.text(how.name).text(how.newName);
     const opcode = how.flags === undefined ? 12 : 45;
-    return this.#ask(opcode, { inode: parent, body }, replies.nothing);
+    return this.ask(opcode, { inode: parent, body }, replies.nothing);
   }
 
   link(parent: number, how: { name: Name; target: number }) {
@@ -227,7 +135,7 @@ export class KernelSimulator {
 
   open(inode: number, how: { flags?: number; openFlags?: number } = {}) {
     const body = new WireWriter().u32(how.flags ?? 0).u32(how.openFlags ?? 0);
-    return this.#ask(14, { inode, body }, replies.open);
+    return this.ask(14, { inode, body }, replies.open);
   }
 
   create(
@@ -243,7 +151,7 @@ export class KernelSimulator {
 
   read(inode: number, how: { handle: Wide; offset: Wide; size: number }) {
     const body = this.#readIn(how.handle, how.offset, how.size);
-    return this.#ask(15, { inode, body }, replies.bytes);
+    return this.ask(15, { inode, body }, replies.bytes);
   }
 
   write(
@@ -252,20 +160,20 @@ export class KernelSimulator {
   ) {
     const body = new WireWriter().u64(how.handle).u64(how.offset).u32(how.data.length);
     body.u32(how.writeFlags ?? 0).u64(0).u32(0).u32(0);
-    return this.#ask(16, { inode, body, tail: how.data }, replies.count32);
+    return this.ask(16, { inode, body, tail: how.data }, replies.count32);
   }
 
   statfs(inode = 1) {
-    return this.#ask(17, { inode }, replies.statfs);
+    return this.ask(17, { inode }, replies.statfs);
   }
 
   release(inode: number, how: { handle: Wide; flags?: number }) {
     const body = new WireWriter().u64(how.handle).u32(how.flags ?? 0).u32(0).u64(-1n);
-    return this.#ask(18, { inode, body }, replies.nothing);
+    return this.ask(18, { inode, body }, replies.nothing);
   }
 
   fsync(inode: number, how: { handle: Wide; dataOnly?: boolean }) {
-    return this.#ask(20, { inode, body: this.#fsyncIn(how) }, replies.nothing);
+    return this.ask(20, { inode, body: this.#fsyncIn(how) }, replies.nothing);
   }
 
   setxattr(
@@ -274,83 +182,83 @@ export class KernelSimulator {
   ) {
     const body = new WireWriter().u32(how.value.length).u32(how.flags ?? 0);
     if (this.#setxattrExtended) body.u32(how.xattrFlags ?? 0).u32(0);
-    return this.#ask(21, { inode, body: body.text(how.name).bytes(how.value) }, replies.nothing);
+    return this.ask(21, { inode, body: body.text(how.name).bytes(how.value) }, replies.nothing);
   }
 
   /** Asks for the value within `room` bytes. */
   getxattr(inode: number, how: { name: Name; room?: number }) {
     const body = new WireWriter().u32(how.room ?? 65536).u32(0).text(how.name);
-    return this.#ask(22, { inode, body }, replies.bytes);
+    return this.ask(22, { inode, body }, replies.bytes);
   }
 
   getxattrSize(inode: number, name: Name) {
     const body = new WireWriter().u32(0).u32(0).text(name);
-    return this.#ask(22, { inode, body }, replies.count32);
+    return this.ask(22, { inode, body }, replies.count32);
   }
 
   listxattr(inode: number, room = 65536) {
-    return this.#ask(23, { inode, body: new WireWriter().u32(room).u32(0) }, replies.bytes);
+    return this.ask(23, { inode, body: new WireWriter().u32(room).u32(0) }, replies.bytes);
   }
 
   listxattrSize(inode: number) {
-    return this.#ask(23, { inode, body: new WireWriter().u32(0).u32(0) }, replies.count32);
+    return this.ask(23, { inode, body: new WireWriter().u32(0).u32(0) }, replies.count32);
   }
 
   removexattr(inode: number, name: Name) {
-    return this.#ask(24, { inode, body: new WireWriter().text(name) }, replies.nothing);
+    return this.ask(24, { inode, body: new WireWriter().text(name) }, replies.nothing);
   }
 
   flush(inode: number, handle: Wide) {
     const body = new WireWriter().u64(handle).u32(0).u32(0).u64(-1n);
-    return this.#ask(25, { inode, body }, replies.nothing);
+    return this.ask(25, { inode, body }, replies.nothing);
   }
 
   opendir(inode: number) {
-    return this.#ask(27, { inode, body: new WireWriter().u32(0).u32(0) }, replies.open);
+    return this.ask(27, { inode, body: new WireWriter().u32(0).u32(0) }, replies.open);
   }
 
   readdir(inode: number, how: { cookie?: Wide; size?: number } = {}) {
     const body = this.#readIn(0, how.cookie ?? 0, how.size ?? 4096);
-    return this.#ask(28, { inode, body }, replies.names);
+    return this.ask(28, { inode, body }, replies.names);
   }
 
   readdirplus(inode: number, how: { cookie?: Wide; size?: number } = {}) {
     const body = this.#readIn(0, how.cookie ?? 0, how.size ?? 4096);
-    return this.#ask(44, { inode, body }, (reply) => {
+    return this.ask(44, { inode, body }, (reply) => {
       const seen = replies.namesPlus(reply);
-      for (const { entry } of seen) if (entry !== undefined) this.#look(entry);
+      for (const { entry } of seen) if (entry !== undefined) this.look(entry);
       return seen;
     });
   }
 
   releasedir(inode: number) {
     const body = new WireWriter().u64(0).u32(0).u32(0).u64(0);
-    return this.#ask(29, { inode, body }, replies.nothing);
+    return this.ask(29, { inode, body }, replies.nothing);
   }
 
   fsyncdir(inode: number, how: { dataOnly?: boolean } = {}) {
     const body = this.#fsyncIn({ handle: 0, ...how });
-    return this.#ask(30, { inode, body }, replies.nothing);
+    return this.ask(30, { inode, body }, replies.nothing);
   }
 
   /** Says that the process behind request `target` was signalled. */
   interrupt(target: number): void {
-    this.#queueRequest(36, target | 1, { inode: 0, body: new WireWriter().u64(target) });
-    this.#serve();
+    this.queueRequest(36, target | 1, { inode: 0, body: new WireWriter().u64(target) });
+    this.serve();
   }
 
   destroy() {
-    return this.#ask(38, { inode: 0 }, replies.nothing);
+    return this.ask(38, { inode: 0 }, replies.nothing);
   }
 
   fallocate(inode: number, how: { handle: Wide; offset: Wide; length: Wide; mode?: number }) {
     const body = new WireWriter().u64(how.handle).u64(how.offset).u64(how.length);
-    return this.#ask(43, { inode, body: body.u32(how.mode ?? 0).u32(0) }, replies.nothing);
+    return this.ask(43, { inode, body: body.u32(how.mode ?? 0).u32(0) }, replies.nothing);
   }
 
   lseek(inode: number, how: { handle: Wide; offset: Wide; whence: number }) {
     const body = new WireWriter().u64(how.handle).u64(how.offset).u32(how.whence).u32(0);
-    return this.#ask(46, { inode, body }, replies.count64);
+    return this.ask(46, { inode, body }, replies.count64);
   }
 
   /** COPY_FILE_RANGE_64 where `wide`, else COPY_FILE_RANGE. */
@@ -369,18 +277,12 @@ export class KernelSimulator {
     const body = new WireWriter().u64(how.handle).u64(how.offset).u64(how.targetInode);
     body.u64(how.targetHandle).u64(how.targetOffset).u64(how.length).u64(0);
     const decode = how.wide ? replies.count64 : replies.count32;
-    return this.#ask(how.wide ? 53 : 47, { inode, body }, decode);
+    return this.ask(how.wide ? 53 : 47, { inode, body }, decode);
   }
 
   /** Any other request: `body` as it is. */
-  raw(opcode: number, inode: number, body = new Uint8Array(0)) {
-    return this.#ask(opcode, { inode, tail: body }, replies.bytes);
-  }
-
-  /** Any bytes at all, as the next thing the session reads. */
-  rawBytes(bytes: Uint8Array): void {
-    this.#queue.push(bytes);
-    this.#serve();
+  raw(opcode: number, inode: number, body: Uint8Array = new Uint8Array(0)) {
+    return this.ask(opcode, { inode, tail: body }, replies.bytes);
   }
 
   #created(
@@ -390,9 +292,9 @@ export class KernelSimulator {
   ) {
     const body = new WireWriter().u32(how.flags ?? 0o100002).u32(how.mode ?? 0o100644);
     body.u32(how.umask ?? 0).u32(how.openFlags ?? 0).text(how.name);
-    return this.#ask(opcode, { inode: parent, body }, (reply) => {
+    return this.ask(opcode, { inode: parent, body }, (reply) => {
       const seen = replies.create(reply);
-      this.#look(seen.entry);
+      this.look(seen.entry);
       return seen;
     });
   }
@@ -406,81 +308,10 @@ export class KernelSimulator {
   }
 
   #entry(opcode: number, inode: number, body: WireWriter): Answer<SeenEntry> {
-    return this.#ask(opcode, { inode, body }, (reply) => {
+    return this.ask(opcode, { inode, body }, (reply) => {
       const seen = replies.entry(reply);
-      this.#look(seen);
+      this.look(seen);
       return seen;
     });
-  }
-
-  #look(entry: SeenEntry): void {
-    if (entry.inode !== 0) this.lookups.set(entry.inode, (this.lookups.get(entry.inode) ?? 0) + 1);
-  }
-
-  #unlook(inode: number, count: number): void {
-    const left = (this.lookups.get(inode) ?? 0) - count;
-    if (left <= 0) this.lookups.delete(inode);
-    else this.lookups.set(inode, left);
-  }
-
-  #ask<T>(
-    opcode: number,
-    request: { inode: number; body?: WireWriter; tail?: Uint8Array },
-    decode: (body: Uint8Array) => T,
-  ): Answer<T> {
-    this.#unique += 2;
-    const answer = new Answer(this.#unique, decode);
-    this.#answers.set(answer.unique, answer as Answer<unknown>);
-    this.#queueRequest(opcode, answer.unique, request);
-    this.#serve();
-    return answer;
-  }
-
-  #tell(opcode: number, request: { inode: number; body: WireWriter }): void {
-    this.#unique += 2;
-    this.#queueRequest(opcode, this.#unique, request);
-    this.#serve();
-  }
-
-  #queueRequest(
-    opcode: number,
-    unique: number,
-    request: { inode: number; body?: WireWriter; tail?: Uint8Array },
-  ): void {
-    const body = request.body?.done() ?? new Uint8Array(0);
-    const tail = request.tail ?? new Uint8Array(0);
-    const { uid, gid, pid } = this.caller;
-    const length = 40 + body.length + tail.length + this.extensions.length;
-    const header = new WireWriter().u32(length).u32(opcode).u64(unique).u64(request.inode);
-    header.u32(uid).u32(gid).u32(pid).u16(this.extensions.length / 8).u16(0);
-    const bytes = new Uint8Array(length);
-    bytes.set(header.done());
-    bytes.set(body, 40);
-    bytes.set(tail, 40 + body.length);
-    bytes.set(this.extensions, 40 + body.length + tail.length);
-    this.#queue.push(bytes);
-  }
-
-  #serve(): void {
-    if (this.#session === undefined) throw new Error("attach a session first");
-    while (this.#session.serve(16) === "more");
-  }
-
-  #receive(bytes: Uint8Array): number {
-    const wire = new WireReader(bytes);
-    const [length, error, unique] = [wire.u32(), wire.i32(), wire.number()];
-    if (length !== bytes.length) throw new Error(`reply of ${bytes.length} says ${length} bytes`);
-    if (unique === 0) {
-      const [inode, offset] = [wire.number(), wire.i64()];
-      if (error !== 2 || offset !== -1n || length !== 40) throw new Error("not an invalidation");
-      this.invalidated.push(inode);
-      return length;
-    }
-    if (error > 0 || error <= -512) throw new Error(`${error} is not an error Linux takes`);
-    const answer = this.#answers.get(unique);
-    if (answer === undefined) throw new Error(`reply to ${unique}, which was never asked`);
-    if (!answer.pending) throw new Error(`second reply to ${unique}`);
-    answer.settle(-error, wire.bytes(wire.left));
-    return length;
   }
 }
