@@ -10,8 +10,6 @@ import type { Environment } from "./user_directories.ts";
 export interface Credentials {
   keyId: string;
   key: string;
-  /** Temporary AWS credentials only. */
-  sessionToken?: string;
   /** For people: where they came from. */
   source: string;
 }
@@ -31,8 +29,13 @@ export function environmentCredentials(
   for (const [idName, keyName] of scheme === "s3" ? [AWS, B2] : [B2, AWS]) {
     const [keyId, key] = [environment(idName), environment(keyName)];
     if (keyId !== undefined && key !== undefined) {
-      const sessionToken = idName === AWS[0] ? environment("AWS_SESSION_TOKEN") : undefined;
-      return { keyId, key, sessionToken, source: `environment (${idName})` };
+      if (idName === AWS[0] && environment("AWS_SESSION_TOKEN") !== undefined) {
+        throw usage(
+          "AWS_SESSION_TOKEN is set, and temporary credentials would end under a mount",
+          "use a key that lasts, and unset AWS_SESSION_TOKEN",
+        );
+      }
+      return { keyId, key, source: `environment (${idName})` };
     }
     if (keyId !== undefined || key !== undefined) {
       const [there, missing] = keyId !== undefined ? [idName, keyName] : [keyName, idName];

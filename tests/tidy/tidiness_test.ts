@@ -50,9 +50,11 @@ Deno.test("no unfinished notes, focused tests or silent catches are left", async
   assert.deepEqual(wrong, []);
 });
 
-/** Whether the line before the one at `index` is a comment: then the catch is not silent. */
+/** Whether the line at `index`, or the one before, has a comment: then the catch is not silent. */
 function isExplained(text: string, index: number): boolean {
   const before = text.slice(0, index).split("\n");
+  const line = text.split("\n")[before.length - 1];
+  if (/\/\/ \S/.test(line)) return true;
   return /^\s*(\/\/|\*)/.test(before[before.length - 2] ?? "");
 }
 

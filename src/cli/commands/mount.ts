@@ -1,0 +1,45 @@
+/** `zero mount`: checks what can be checked here, then starts the daemon and waits until it serves. */
+import { ExitCode, UserError } from "../../domain/errors.ts";
+import type { CommandContext } from "../context.ts";
+import { type PlaceOptions, settingsFrom } from "../places.ts";
+
+export async function mountCommand(
+  context: CommandContext,
+  path: string | undefined,
+  options: PlaceOptions & { foreground?: boolean; takeOver?: boolean },
+): Promise<number> {
+  const [{ requirePlaces }, { prepareMountpoint, resolveMountpoint }] = await Promise.all([
+    import("../../daemon/mount_request.ts"),
+    import("../../daemon/mountpoint.ts"),
+  ]);
+  const settings = await settingsFrom(options, path);
+  const chosen = settings.values.mountpoint;
+  if (chosen === undefined) {
+    throw new UserError("no mount point was given", {
+      hint: "zero mount MOUNTPOINT, or 'mountpoint:' in the configuration",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const { store, cache } = requirePlaces(settings);
+  const mountpoint = resolveMountpoint(chosen);
+  prepareMountpoint(mountpoint);
+  const request = {
+    mountpoint,
+    cache,
+    store,
+    values: settings.values,
+    origins: settings.origins,
+    credentials: settings.credentials,
+    takeOver: options.takeOver === true,
+    foreground: options.foreground === true,
+  };
+  if (request.foreground) {
+    const { runInForeground } = await import("../../daemon/session.ts");
+    return await runInForeground(request, context.print);
+  }
+  const { startInBackground } = await import("../../daemon/background.ts");
+  const { pid, notes } = await startInBackground(request);
+  for (const note of notes) console.error(`zero: ${note}`);
+  context.print(`mounted ${store} at ${mountpoint} (process ${pid})`);
+  return ExitCode.ok;
+}

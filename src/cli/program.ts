@@ -1,0 +1,115 @@
+/** The commands, their arguments and their help: what can be typed. Each action lives in commands/. */
+import { Command } from "commander";
+import type { CommandContext } from "./context.ts";
+
+const AFTER_HELP = `
+Examples:
+  zero init --store b2://my-bucket/home --cache ~/.local/share/zero/home
+  zero mount --store file:///mnt/usb/zero ~/Zero
+  zero status ~/Zero
+  zero evict ~/Zero/Films && zero ls ~/Zero/Films
+  zero unmount ~/Zero
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused to protect data, 4 the store
+failed, 5 done, but something is not yet in the bucket.`;
+
+/** Builds the parser. `finish` gets the exit code of the command that ran. */
+export function buildProgram(
+  context: CommandContext,
+  finish: (code: number) => void,
+  configure: (command: Command) => void,
+): Command {
+  const program = new Command("zero");
+  configure(program);
+  program
+    .description("A file system on local disk that never fills up: cold content goes to a bucket.")
+    .usage("COMMAND [OPTIONS]")
+    .addHelpText("after", AFTER_HELP)
+    .showSuggestionAfterError(true);
+  const add = (usage: string, description: string): Command => {
+    const command = program.command(usage).description(description);
+    configure(command);
+    return command;
+  };
+
+  add("init", "create a file system in an empty bucket prefix and an empty cache")
+    .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
+    .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
+    .option("--cache <dir>", "cache directory on the local disk")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  zero init --store file:///mnt/usb/zero --cache ~/cache")
+    .action(async (options) => {
+      const { initCommand } = await import("./commands/init.ts");
+      finish(await initCommand(context, options));
+    });
+
+  add("mount [mountpoint]", "mount; creates the file system where cache and prefix are empty")
+    .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
+    .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
+    .option("--cache <dir>", "cache directory on the local disk")
+    .option("--disk-target <size>", "local disk to aim at, such as 200GiB or 80%")
+    .option("--policy <file>", "policy file (refused: not in this version)")
+    .option("--foreground", "stay attached; log to standard error too")
+    .option("--take-over", "take the right to write from another mount that is gone for good")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  zero mount ~/Zero\n  zero mount --store b2://my-bucket/home --disk-target 200GiB ~/Zero",
+    )
+    .action(async (mountpoint: string | undefined, options) => {
+      const { mountCommand } = await import("./commands/mount.ts");
+      finish(await mountCommand(context, mountpoint, options));
+    });
+
+  add("unmount <mountpoint>", "upload what is dirty, then unmount; also clears a stale mount")
+    .alias("umount")
+    .option("--no-flush", "leave what is dirty for the next mount")
+    .option("--timeout <duration>", "upload for at most so long, such as 10m")
+    .option("--json", "print the result as JSON")
+    .action(async (mountpoint: string, options) => {
+      const { unmountCommand } = await import("./commands/unmount.ts");
+      finish(await unmountCommand(context, mountpoint, options));
+    });
+
+  add("status [path]", "what is where, what is not yet safe, who waits for what")
+    .option("--json", "print as JSON")
+    .action(async (path: string | undefined, options) => {
+      const { statusCommand } = await import("./commands/status.ts");
+      finish(await statusCommand(context, path, options));
+    });
+
+  add("sync [path]", "upload everything that is dirty, and wait for it")
+    .option("--json", "print the result as JSON")
+    .action(async (path: string | undefined, options) => {
+      const { syncCommand } = await import("./commands/sync.ts");
+      finish(await syncCommand(context, path, options));
+    });
+
+  add("evict <path...>", "drop local content that is safe in the bucket (directories: all below)")
+    .option("--json", "print the result as JSON")
+    .action(async (paths: string[], options) => {
+      const { evictCommand } = await import("./commands/evict.ts");
+      finish(await evictCommand(context, paths, options));
+    });
+
+  add("recall <path...>", "bring content back from the bucket (directories: all below)")
+    .option("--json", "print the result as JSON")
+    .action(async (paths: string[], options) => {
+      const { recallCommand } = await import("./commands/recall.ts");
+      finish(await recallCommand(context, paths, options));
+    });
+
+  add("ls <path>", "list files and how much of each is on the local disk")
+    .option("-R, --recursive", "directories below, too")
+    .option("--json", "print as JSON")
+    .action(async (path: string, options) => {
+      const { lsCommand } = await import("./commands/ls.ts");
+      finish(await lsCommand(context, path, options));
+    });
+
+  add("version", "print the version").option("--json", "print as JSON")
+    .action(async (options) => {
+      const { versionCommand } = await import("./commands/version.ts");
+      finish(versionCommand(context, options));
+    });
+  return program;
+}

@@ -1,0 +1,96 @@
+/** How reports look for people. Pure: text from plain data. */
+import { formatBytes, formatDuration } from "../domain/units.ts";
+import type {
+  ByteClasses,
+  FileReport,
+  StatusReport,
+  UnsafeReport,
+} from "../daemon/control_protocol.ts";
+import { count } from "./progress.ts";
+
+/** What of a file is where, in one word. */
+export function residency(file: FileReport): string {
+  if (file.type !== "file") return "";
+  const pinned = file.pinned ? "+pinned" : "";
+  if (file.dirty) return `dirty${pinned}`;
+  if (file.allocatedBytes === 0) return `local${pinned}`;
+  if (file.residentBytes === 0) return "evicted";
+  if (file.residentBytes >= file.allocatedBytes) return `local${pinned}`;
+  const share = Math.max(1, Math.floor(100 * file.residentBytes / file.allocatedBytes));
+  return `${share}% local${pinned}`;
+}
+
+const TYPE_LETTER = { file: "-", directory: "d", link: "l", other: "?" } as const;
+
+/** One line of `zero ls`. */
+export function renderEntry(file: FileReport): string {
+  const here = file.type === "file" ? formatBytes(file.residentBytes) : "";
+  const size = file.type === "file" ? formatBytes(file.size) : "";
+  const columns = [residency(file).padEnd(14), here.padStart(10), size.padStart(10)];
+  return `${TYPE_LETTER[file.type]} ${columns.join("  ")}  ${file.path}`;
+}
+
+export const ENTRY_HEADER = `  ${"STATE".padEnd(14)}  ${"HERE".padStart(10)}  ${
+  "SIZE".padStart(10)
+}  NAME`;
+
+/** What is not yet in the bucket. */
+export function renderUnsafe(unsafe: UnsafeReport): string {
+  if (unsafe.files === 0) return "everything is in the bucket";
+  const eta = unsafe.etaMs === undefined ? "" : `, about ${formatDuration(unsafe.etaMs)}`;
+  return `${count(unsafe.files)} (${formatBytes(unsafe.bytes)}) not yet in the bucket${eta}`;
+}
+
+function renderClasses(classes: ByteClasses): string[] {
+  const names = ["pinned", "local", "dirty", "open", "reserved", "clean", "evicted"] as const;
+  const rows = names.filter((name) => classes[name] > 0)
+    .map((name) => `  ${name.padEnd(10)}${formatBytes(classes[name]).padStart(10)}`);
+  return [...rows, `  ${"total".padEnd(10)}${formatBytes(classes.total).padStart(10)}`];
+}
+
+export function renderStatus(status: StatusReport): string {
+  const { filesystem, classes } = status;
+  const { space } = filesystem;
+  const ago = (ms: number) => formatDuration(Math.max(0, Date.now() - ms));
+  const lines = [
+    `${status.mountpoint}: ${status.state}${
+      status.stateReason === undefined ? "" : ` (${status.stateReason})`
+    } for ${ago(status.sinceMs)}, process ${status.pid}`,
+    `store     ${status.store}`,
+    `cache     ${status.cache}`,
+    `id        ${status.fileSystem}`,
+    `serving   ${
+      status.serving.passthrough
+        ? "passthrough and visible"
+        : `visible only${status.serving.reason === undefined ? "" : ` (${status.serving.reason})`}`
+    }`,
+    `safety    ${renderUnsafe(status.unsafe)}`,
+    `disk      ${formatBytes(space.used)} used of ${formatBytes(space.target)}; eviction from ${
+      formatBytes(space.high)
+    } to ${formatBytes(space.low)}; disk has ${formatBytes(space.diskFree)} free`,
+    `files     ${filesystem.files}, ${filesystem.openHandles} open`,
+    "bytes",
+    ...renderClasses(classes),
+  ];
+  if (filesystem.lostChunks > 0) lines.push(`lost      ${filesystem.lostChunks} chunks`);
+  if (filesystem.defects > 0) lines.push(`defects   ${filesystem.defects}, see zero.log`);
+  if (status.lastStoreError !== undefined) {
+    const { message, atMs } = status.lastStoreError;
+    lines.push(`last store error, ${ago(atMs)} ago: ${message}`);
+  }
+  if (status.waiting.length > 0) {
+    lines.push("waiting");
+    for (const each of status.waiting) {
+      lines.push(
+        `  process ${each.pid}: ${each.operation} of ${each.path}, for ${each.reason}, since ${
+          ago(each.sinceMs)
+        }`,
+      );
+    }
+  }
+  lines.push("settings");
+  for (const { name, value, origin } of status.settings) {
+    lines.push(`  ${name.padEnd(17)} ${value}  [${origin}]`);
+  }
+  return lines.join("\n");
+}

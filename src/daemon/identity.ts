@@ -1,0 +1,260 @@
+/**
+ * Do this cache and this bucket prefix belong together? Creates a file system where both are empty, and
+ * otherwise changes nothing: a foreign, missing or full one is refused by name.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { decodeDescriptor, type Descriptor, encodeDescriptor } from "../format/descriptor.ts";
+import { FormatError } from "../format/format_error.ts";
+import { DESCRIPTOR_KEY, ID_BYTES } from "../format/keys.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { hex, type Random } from "../runtime/random.ts";
+import type { CacheDirectory } from "./cache_directory.ts";
+import { LIMITS } from "./limits.ts";
+
+/** What the bucket said when asked for zero.json. */
+export type Probe =
+  | { kind: "found"; descriptor: Descriptor }
+  | { kind: "absent" }
+  | { kind: "failed"; error: StoreError };
+
+/** A file system whose cache and bucket agree, or whose bucket cannot be asked now. */
+export interface Identity {
+  /** File system id, 32 hexadecimal digits. */
+  fileSystem: string;
+  chunkSize: number;
+  created: boolean;
+  /** Why the bucket could not be asked; then nothing may be sent before `checkAgain` has agreed. */
+  offline: string | undefined;
+}
+
+export interface IdentityParts {
+  cache: CacheDirectory;
+  store: ObjectStore;
+  /** URL without credentials. */
+  storeUrl: string;
+  clock: Clock;
+  random: Random;
+}
+
+function refused(message: string, hint: string): UserError {
+  return new UserError(message, { hint, exitCode: ExitCode.refused });
+}
+
+/** Asks for zero.json, for at most STORE_PROBE_MS. */
+export async function probe(store: ObjectStore): Promise<Probe> {
+  const signal = AbortSignal.timeout(LIMITS.STORE_PROBE_MS);
+  try {
+    const bytes = await store.get(DESCRIPTOR_KEY, { signal });
+    return { kind: "found", descriptor: decodeDescriptor(bytes) };
+  } catch (error) {
+    if (error instanceof StoreError) {
+      return error.kind === "missing" ? { kind: "absent" } : { kind: "failed", error };
+    }
+    if (signal.aborted) {
+      const seconds = LIMITS.STORE_PROBE_MS / 1000;
+      const message = `${store.description} did not answer within ${seconds} s`;
+      return { kind: "failed", error: new StoreError("unavailable", message) };
+    }
+    if (error instanceof FormatError) {
+      throw refused(
+        `zero.json in ${store.description} cannot be read: ${error.message}`,
+        "a newer zero may have made it; nothing was changed",
+      );
+    }
+    throw error;
+  }
+}
+
+/** The id in a cache, which must hold a file system. */
+function readCache(cache: CacheDirectory): {
+  fileSystem: string;
+  chunkSize: number;
+  published: boolean;
+} {
+  const database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
+  try {
+    return {
+      fileSystem: String(database.setting("file_system_id")),
+      chunkSize: Number(database.setting("chunk_size")),
+      published: database.setting(PUBLISHED) === 1,
+    };
+  } finally {
+    database.close({ clean: false });
+  }
+}
+
+/** Setting: the bucket has confirmed zero.json. Until then `zero init` may be finished later. */
+const PUBLISHED = "descriptor_published";
+
+/** Finds or makes the file system of this cache and bucket. Throws UserError where they do not agree. */
+export async function establish(parts: IdentityParts): Promise<Identity> {
+  const { cache, store } = parts;
+  const found = await probe(store);
+  if (!cache.holdsFilesystem) return await createWhereEmpty(parts, found);
+  const known = readCache(cache);
+  const identity = {
+    fileSystem: known.fileSystem,
+    chunkSize: known.chunkSize,
+    created: false,
+    offline: undefined,
+  };
+  switch (found.kind) {
+    case "found":
+      requireSame(found.descriptor, known, parts);
+      return identity;
+    case "failed":
+      return { ...identity, offline: found.error.message };
+    case "absent":
+      if (known.published) throw gone(parts, known.fileSystem);
+      // An init that was interrupted before its last step.
+      await publish(parts, {
+        fileSystem: known.fileSystem,
+        chunkSize: known.chunkSize,
+        features: [],
+        created: new Date(parts.clock.wallMs()).toISOString(),
+      });
+      return { ...identity, created: true };
+  }
+}
+
+/** Asks again, for a mount that began offline. False while the bucket cannot be asked. Throws UserError. */
+export async function checkAgain(
+  parts: Pick<IdentityParts, "cache" | "store">,
+  known: Identity,
+): Promise<boolean> {
+  const found = await probe(parts.store);
+  switch (found.kind) {
+    case "found":
+      requireSame(found.descriptor, known, parts);
+      return true;
+    case "failed":
+      return false;
+    case "absent":
+      throw gone(parts, known.fileSystem);
+  }
+}
+
+function gone(parts: Pick<IdentityParts, "cache" | "store">, fileSystem: string): UserError {
+  return refused(
+    `${parts.store.description} holds no zero.json any more, and ${parts.cache.path} is the cache of file system ${fileSystem}`,
+    "is it the right bucket and prefix, and is its disk mounted? nothing was changed, there or here",
+  );
+}
+
+function requireSame(
+  descriptor: Descriptor,
+  known: { fileSystem: string; chunkSize: number },
+  parts: Pick<IdentityParts, "cache" | "store">,
+): void {
+  if (descriptor.fileSystem !== known.fileSystem) {
+    throw refused(
+      `${parts.store.description} holds file system ${descriptor.fileSystem}, and ${parts.cache.path} is the cache of ${known.fileSystem}`,
+      "give the --store and --cache that belong together; nothing was changed",
+    );
+  }
+  if (descriptor.chunkSize !== known.chunkSize) {
+    throw refused(
+      `the chunk size is ${descriptor.chunkSize} in ${parts.store.description} and ${known.chunkSize} in ${parts.cache.path}`,
+      "one of them is damaged; nothing was changed",
+    );
+  }
+}
+
+async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Identity> {
+  const { cache, store } = parts;
+  switch (found.kind) {
+    case "failed":
+      throw new UserError(`a file system cannot be created: ${found.error.message}`, {
+        hint: storeHint(found.error),
+        exitCode: ExitCode.store,
+        cause: found.error,
+      });
+    case "found":
+      throw refused(
+        `${store.description} holds file system ${found.descriptor.fileSystem}, ${await lastWritten(
+          store,
+        )}; the cache ${cache.path} is empty`,
+        "use its own cache; bringing it back without one needs `zero recover`, which this version does not have",
+      );
+    case "absent":
+      break;
+  }
+  for await (const object of store.list("")) {
+    throw refused(
+      `${store.description} is not empty (it holds ${object.key}) and holds no file system of Zero`,
+      "choose an empty prefix",
+    );
+  }
+  const descriptor: Descriptor = {
+    fileSystem: hex(parts.random.bytes(ID_BYTES)),
+    chunkSize: LIMITS.CHUNK_BYTES,
+    features: [],
+    created: new Date(parts.clock.wallMs()).toISOString(),
+  };
+  const { fileSystem, chunkSize } = descriptor;
+  const [uid, gid] = [Deno.uid() ?? 0, Deno.gid() ?? 0];
+  MetadataDatabase.create({
+    directory: cache.path,
+    fileSystemId: fileSystem,
+    chunkSize,
+    store: parts.storeUrl,
+    clock: parts.clock,
+    root: { uid, gid, mode: 0o755 },
+  }).close({ clean: true });
+  await publish(parts, descriptor);
+  return { fileSystem, chunkSize, created: true, offline: undefined };
+}
+
+/** Writes zero.json, reads it back (somebody else may have been faster), and remembers that it is there. */
+async function publish(parts: IdentityParts, descriptor: Descriptor): Promise<void> {
+  const { store, cache } = parts;
+  try {
+    await store.put(DESCRIPTOR_KEY, encodeDescriptor(descriptor));
+    requireSame(decodeDescriptor(await store.get(DESCRIPTOR_KEY)), descriptor, parts);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new UserError(`zero.json cannot be written: ${error.message}`, {
+      hint: `${storeHint(error)}; the same command goes on from here`,
+      exitCode: ExitCode.store,
+      cause: error,
+    });
+  }
+  const database = MetadataDatabase.open({ directory: cache.path });
+  database.transaction(() => database.setSetting(PUBLISHED, 1));
+  database.close({ clean: database.wasClean });
+}
+
+/** What to do about a store that failed. */
+export function storeHint(error: StoreError): string {
+  switch (error.kind) {
+    case "denied":
+      return "check the key id, the key and what the key may do";
+    case "no-bucket":
+      return "check the bucket's name and region, or that the store's disk is mounted";
+    case "unavailable":
+      return "check the network and the endpoint, then try again";
+    default:
+      return "check the store's URL";
+  }
+}
+
+const LAST_WRITTEN_OBJECTS = 10_000;
+
+/** When something was last written below the prefix, as far as a bounded look tells. */
+async function lastWritten(store: ObjectStore): Promise<string> {
+  let newest = 0;
+  let seen = 0;
+  try {
+    for await (const object of store.list("")) {
+      newest = Math.max(newest, object.modifiedMs);
+      if (++seen >= LAST_WRITTEN_OBJECTS) break;
+    }
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+  }
+  return newest === 0
+    ? "last written at a time that is not known"
+    : `last written ${new Date(newest).toISOString()}`;
+}

@@ -1,0 +1,41 @@
+/** `zero init`: locks the cache, opens the store, creates the file system, lets go of both. */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { CacheDirectory } from "./cache_directory.ts";
+import type { Credentials } from "./credentials.ts";
+import { establish } from "./identity.ts";
+import { openStore } from "./open_store.ts";
+
+export interface InitResult {
+  fileSystem: string;
+  store: string;
+  cache: string;
+}
+
+/** Creates a file system. Throws UserError where there is one already, or the store fails. */
+export async function initFilesystem(
+  options: { store: string; cache: string; credentials: Credentials | undefined },
+): Promise<InitResult> {
+  const store = openStore({ ...options, url: options.store, create: true });
+  const cache = CacheDirectory.open(options.cache);
+  try {
+    if (cache.holdsFilesystem) {
+      throw new UserError(`the cache ${cache.path} already holds a file system`, {
+        hint: "mount it, or choose an empty --cache",
+        exitCode: ExitCode.refused,
+      });
+    }
+    const identity = await establish({
+      cache,
+      store,
+      storeUrl: options.store,
+      clock: systemClock,
+      random: systemRandom,
+    });
+    return { fileSystem: identity.fileSystem, store: store.description, cache: cache.path };
+  } finally {
+    store.close();
+    cache.close();
+  }
+}
