@@ -31,9 +31,8 @@ export interface Inode {
   deadFrom: number | undefined;
   pinned: boolean;
   /**
-   * Attributes (mode … ctime, size, generation, dirty, changedMs) are newer than their row: they are
-   * written with the next flush of this inode. Content sums (allocated, resident, local) are never
-   * pending: they change in the transaction that changes the map.
+   * Fields are newer than their row, and are written with the next flush of this inode; set by
+   * `InodeCache.touch` only. Files that are open also have pending map rows (FileState).
    */
   pending: boolean;
   /** Open handles plus whatever else keeps the record from being dropped from the cache. */

@@ -65,6 +65,8 @@ CREATE TABLE inode (
   pinned      INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)) -- the user's veto on eviction
 ) STRICT;
 CREATE INDEX inode_dirty ON inode (changed_ms) WHERE dirty = 1;
+CREATE INDEX inode_dead ON inode (id) WHERE dead_from IS NOT NULL;
+CREATE INDEX inode_pinned ON inode (id) WHERE pinned = 1;
 
 CREATE TABLE dentry (
   id     INTEGER PRIMARY KEY AUTOINCREMENT,       -- readdir cookie: stable, never reused; 1 and 2 never occur
@@ -116,6 +118,7 @@ CREATE TABLE chunk (
   UNIQUE (pack, ordinal)
 ) STRICT;
 CREATE INDEX chunk_hash ON chunk (hash);
+CREATE INDEX chunk_lost ON chunk (id) WHERE lost = 1;
 
 -- The working map: what the mount shows.
 CREATE TABLE map (

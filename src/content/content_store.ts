@@ -1,0 +1,191 @@
+/**
+ * Content files: the local bytes of regular files, at the same offsets as in the file, sparse. Owns
+ * their descriptors (a bounded cache) and paths; decides nothing. A file is opened by inode and
+ * incarnation and never reused under another one. Whether bytes are valid is the working map's word.
+ *
+ * Errors of the disk are thrown as FsError with the disk's errno.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError, invariant } from "../domain/errors.ts";
+import * as libc from "../runtime/libc.ts";
+import { contentFolder, contentName } from "./content_path.ts";
+
+/** An open content file. `busy` counts who needs the descriptor to stay open. */
+export interface ContentFile {
+  readonly inode: number;
+  readonly incarnation: number;
+  fd: number;
+  busy: number;
+  /** To be closed when nobody needs it any more; it is not in the cache then. */
+  doomed: boolean;
+  /** Its directory entry was made durable during this mount. */
+  entryDurable: boolean;
+}
+
+const key = (inode: number, incarnation: number) => `${inode}.${incarnation}`;
+
+/** A thrown errno for a negative result; the result otherwise. */
+function checked(result: number, action: string): number {
+  if (result < 0) throw new FsError(-result, `${action} a content file`);
+  return result;
+}
+
+export class ContentStore {
+  readonly directory: string;
+  readonly #limit: number;
+  /** In order of use, oldest first. */
+  readonly #open = new Map<string, ContentFile>();
+  readonly #folders = new Set<string>();
+  readonly #directoryFd: number;
+
+  constructor(directory: string, options: { openFiles: number }) {
+    this.directory = directory;
+    this.#limit = options.openFiles;
+    this.#directoryFd = checked(libc.open(directory, libc.O.RDONLY | libc.O.DIRECTORY), "open");
+  }
+
+  path(inode: number, incarnation: number): string {
+    return `${this.directory}/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
+  }
+
+  folder(inode: number): string {
+    return `${this.directory}/${contentFolder(inode)}`;
+  }
+
+  /** Opens the file, and makes it where `create`. Undefined where it does not exist. */
+  open(inode: number, incarnation: number, create: boolean): ContentFile | undefined {
+    invariant(incarnation > 0, () => `inode ${inode} has no content file yet`);
+    const name = key(inode, incarnation);
+    const known = this.#open.get(name);
+    if (known !== undefined) {
+      this.#open.delete(name);
+      this.#open.set(name, known);
+      return known;
+    }
+    const path = this.path(inode, incarnation);
+    const flags = libc.O.RDWR | libc.O.NOFOLLOW | (create ? libc.O.CREAT : 0);
+    let fd = libc.open(path, flags, 0o600);
+    if (fd === -Errno.ENOENT && create) {
+      this.#makeFolder(inode);
+      fd = libc.open(path, flags, 0o600);
+    }
+    if (fd === -Errno.ENOENT) return undefined;
+    const file = {
+      inode,
+      incarnation,
+      fd: checked(fd, "open"),
+      busy: 0,
+      doomed: false,
+      entryDurable: false,
+    };
+    this.#open.set(name, file);
+    this.#trim();
+    return file;
+  }
+
+  /** Makes `aa/bb`, durably: a lost folder would lose every fsynced file in it. Rare: once per 4096 inodes. */
+  #makeFolder(inode: number): void {
+    const folder = contentFolder(inode);
+    if (this.#folders.has(folder)) return;
+    const top = folder.slice(0, 2);
+    for (const part of [top, folder]) {
+      const made = libc.mkdir(`${this.directory}/${part}`, 0o700);
+      if (made < 0 && made !== -Errno.EEXIST) checked(made, "make a folder for");
+    }
+    this.#syncFolder(`${this.directory}/${top}`);
+    this.#syncFolder(this.directory);
+    this.#folders.add(folder);
+  }
+
+  #syncFolder(path: string): void {
+    const fd = checked(libc.open(path, libc.O.RDONLY | libc.O.DIRECTORY), "open the folder of");
+    const synced = libc.fsync(fd);
+    libc.close(fd);
+    checked(synced, "sync the folder of");
+  }
+
+  #trim(): void {
+    if (this.#open.size <= this.#limit) return;
+    for (const [name, file] of this.#open) {
+      if (file.busy > 0) continue;
+      this.#open.delete(name);
+      libc.close(file.fd);
+      if (this.#open.size <= this.#limit) return;
+    }
+  }
+
+  /** Reads into all of `into`; bytes past the end of the content file come back as a smaller count. */
+  read(file: ContentFile, into: Uint8Array, offset: number): number {
+    let done = 0;
+    while (done < into.length) {
+      const n = checked(
+        libc.pread(file.fd, done === 0 ? into : into.subarray(done), offset + done),
+        "read",
+      );
+      if (n === 0) break;
+      done += n;
+    }
+    return done;
+  }
+
+  /** Writes all of `from`. */
+  write(file: ContentFile, from: Uint8Array, offset: number): void {
+    let done = 0;
+    while (done < from.length) {
+      done += checked(
+        libc.pwrite(file.fd, done === 0 ? from : from.subarray(done), offset + done),
+        "write",
+      );
+    }
+  }
+
+  /** Frees the bytes of a range; it reads as zeros. Never changes the length of the file. */
+  punch(file: ContentFile, offset: number, length: number): void {
+    const mode = libc.FALLOC.PUNCH_HOLE | libc.FALLOC.KEEP_SIZE;
+    checked(libc.fallocate(file.fd, { mode, offset, length }), "punch");
+  }
+
+  /** Length of the content file in bytes. */
+  length(file: ContentFile): number {
+    const status = libc.fstat(file.fd);
+    if (typeof status === "number") throw new FsError(-status, "stat a content file");
+    return status.size;
+  }
+
+  truncate(file: ContentFile, size: number): void {
+    checked(libc.ftruncate(file.fd, size), "truncate");
+  }
+
+  /** Keeps the descriptor open until `release`. */
+  hold(file: ContentFile): void {
+    file.busy++;
+  }
+
+  release(file: ContentFile): void {
+    invariant(file.busy > 0, () => `content file of inode ${file.inode} is released twice`);
+    if (--file.busy === 0 && file.doomed) libc.close(file.fd);
+  }
+
+  /** Lets go of the descriptor (as soon as nobody needs it), so that unlinked bytes do not live on. */
+  close(inode: number, incarnation: number): void {
+    const name = key(inode, incarnation);
+    const file = this.#open.get(name);
+    if (file === undefined) return;
+    this.#open.delete(name);
+    if (file.busy > 0) file.doomed = true;
+    else libc.close(file.fd);
+  }
+
+  /** Free and total bytes of the disk that holds the content. */
+  disk(): { free: number; total: number } {
+    const volume = libc.fstatvfs(this.#directoryFd);
+    if (typeof volume === "number") throw new FsError(-volume, "ask for the free space");
+    return { free: volume.availableBytes, total: volume.totalBytes };
+  }
+
+  closeAll(): void {
+    for (const file of this.#open.values()) libc.close(file.fd);
+    this.#open.clear();
+    libc.close(this.#directoryFd);
+  }
+}

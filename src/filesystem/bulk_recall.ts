@@ -1,0 +1,84 @@
+/** `zero recall` of one file: asks for its absent chunks, a few at a time, and answers when all are resident. */
+import type { Core } from "./core.ts";
+import type { FileState } from "./file_state.ts";
+import type { Commands } from "./protocol.ts";
+import type { Recalls } from "./recalls.ts";
+
+type Result = Commands["recallFile"][1];
+
+/** Chunks of one file that are asked for at the same time. */
+const AT_ONCE = 16;
+
+interface Bulk {
+  file: FileState;
+  next: number;
+  outstanding: Set<number>;
+  recalled: number;
+  done: (result: Result) => void;
+}
+
+export class BulkRecall {
+  readonly #core: Core;
+  readonly #recalls: Recalls;
+  readonly #bulks = new Set<Bulk>();
+
+  constructor(core: Core, recalls: Recalls) {
+    this.#core = core;
+    this.#recalls = recalls;
+  }
+
+  start(inode: number, done: (result: Result) => void): void {
+    const record = this.#core.inodes.get(inode);
+    if (record === undefined) return done({ failed: "the file is gone" });
+    const file = this.#core.files.acquire(record);
+    file.jobs++;
+    const bulk: Bulk = { file, next: 0, outstanding: new Set(), recalled: 0, done };
+    this.#bulks.add(bulk);
+    this.#advance(bulk);
+  }
+
+  #advance(bulk: Bulk): void {
+    const core = this.#core;
+    const { file } = bulk;
+    const room = AT_ONCE - bulk.outstanding.size;
+    if (room > 0 && bulk.next >= 0) {
+      core.flush(file);
+      const rows = core.maps.absent(file.inode.id, { from: bulk.next, limit: room });
+      bulk.next = rows.length < room ? -1 : rows[rows.length - 1].index + 1;
+      for (const row of rows) bulk.outstanding.add(row.index);
+      this.#recalls.want(file, rows.map((row) => row.index), "bulk");
+      // What could not even be asked for (it is being punched) is left to the next call.
+      for (const row of rows) {
+        if (!file.recalls.has(row.index) && !file.volatile.has(row.index)) {
+          bulk.outstanding.delete(row.index);
+        }
+      }
+    }
+    if (bulk.outstanding.size === 0 && bulk.next < 0) {
+      this.#finish(bulk, { recalled: bulk.recalled });
+    }
+  }
+
+  #finish(bulk: Bulk, result: Result): void {
+    if (!this.#bulks.delete(bulk)) return;
+    bulk.file.jobs--;
+    this.#core.files.dropIfIdle(bulk.file);
+    bulk.done(result);
+  }
+
+  /** A chunk became resident, or will not come. */
+  settled(file: FileState, index: number, failed?: string): void {
+    for (const bulk of [...this.#bulks]) {
+      if (bulk.file !== file || !bulk.outstanding.delete(index)) continue;
+      if (failed !== undefined) this.#finish(bulk, { failed });
+      else {
+        bulk.recalled++;
+        this.#advance(bulk);
+      }
+    }
+  }
+
+  failAll(reason: string): void {
+    for (const bulk of [...this.#bulks]) this.#finish(bulk, { failed: reason });
+  }
+}

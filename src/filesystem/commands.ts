@@ -1,0 +1,227 @@
+/** What the engine asks, carried out. Every command re-checks; most answer at once, some later. */
+import { Errno } from "../domain/errno.ts";
+import { unreachable } from "../domain/errors.ts";
+import type { Filesystem } from "./filesystem.ts";
+import { FileType } from "./inode.ts";
+import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
+
+/** Parked requests that a report names, at most. */
+const WAITING_NAMED = 100;
+
+/** Answers a command; exactly once. */
+export type Answer = (result: unknown) => void;
+
+export class CommandRunner {
+  readonly #filesystem: Filesystem;
+  readonly #stop: (reason: string, done: () => void) => void;
+  /** Requests that the session has answered, and defects it has met: for reports. */
+  served = 0;
+  defects = 0;
+
+  constructor(
+    filesystem: Filesystem,
+    options: { stop: (reason: string, done: () => void) => void },
+  ) {
+    this.#filesystem = filesystem;
+    this.#stop = options.stop;
+  }
+
+  /** Runs a command. Throws what it throws; otherwise `answer` is called, now or later. */
+  run<K extends keyof Commands>(command: K, argument: Commands[K][0], answer: Answer): void {
+    const fs = this.#filesystem;
+    const name: keyof Commands = command;
+    // One cast in one place: the pairs are checked where they are declared (Commands).
+    // deno-lint-ignore no-explicit-any
+    const a = argument as any;
+    switch (name) {
+      case "dirtyFiles":
+        return answer(fs.saver.dirtyFiles(a));
+      case "dirtyChunks":
+        return answer(fs.saver.dirtyChunks(a));
+      case "matchChunks":
+        return answer(fs.saver.matchChunks(a));
+      case "stage":
+        return answer(fs.saver.stage(a));
+      case "save":
+        return fs.saver.save(a, answer);
+      case "unverifiedPacks":
+        return answer(this.#unverifiedPacks(a));
+      case "verified":
+        return answer(this.#verified(a));
+      case "candidates":
+        return answer(fs.dropper.candidates(a));
+      case "evict":
+        return fs.dropper.evict(a, answer);
+      case "spill":
+        return answer(fs.dropper.spill(a));
+      case "recallFile":
+        return fs.bulk.start(a.inode, answer);
+      case "install":
+        return answer(fs.recalls.install(a));
+      case "recallFailed":
+        return answer(fs.recalls.failed(a));
+      case "space":
+        return answer(this.space());
+      case "configure":
+        return answer(this.#configure(a));
+      case "pin":
+        return answer(this.#pin(a));
+      case "flush":
+        return this.#flush(answer);
+      case "residency":
+        return answer(this.#residency(a.inode));
+      case "resolve":
+        return answer(fs.namespace.resolve(a.names));
+      case "children":
+        return answer(fs.namespace.children(a));
+      case "pathOf":
+        return answer(fs.namespace.pathOf(a.inode));
+      case "statistics":
+        return answer(this.#statistics());
+      case "readOnly":
+        return answer(fs.core.goReadOnly(a.reason));
+      case "stop":
+        return this.#stop(a.reason, () => answer(undefined));
+      default:
+        return unreachable(name);
+    }
+  }
+
+  #unverifiedPacks({ inodes }: Commands["unverifiedPacks"][0]): Commands["unverifiedPacks"][1] {
+    const packs = new Map<number, Commands["unverifiedPacks"][1][number]>();
+    for (const inode of inodes) {
+      for (const pack of this.#filesystem.core.chunks.unverifiedPacks(inode, 1000)) {
+        packs.set(pack.pack, pack);
+      }
+    }
+    return [...packs.values()];
+  }
+
+  #verified({ packs }: Commands["verified"][0]): void {
+    const core = this.#filesystem.core;
+    core.database.transaction(() => {
+      for (const pack of packs) core.chunks.setVerified(pack);
+    });
+  }
+
+  space(): SpaceReport {
+    const { core, spaceQueue, recalls } = this.#filesystem;
+    const total = core.database.statement("SELECT allocated, local FROM total").get() as {
+      allocated: number;
+      local: number;
+    };
+    core.space.forgetReading();
+    const { target, high, low, hard } = core.settings;
+    return {
+      target,
+      high,
+      low,
+      hard,
+      used: core.space.used,
+      reserved: core.space.reserved,
+      local: total.local,
+      allocated: total.allocated,
+      diskFree: core.store.disk().free,
+      waiting: spaceQueue.waiting().length + recalls.hungry,
+    };
+  }
+
+  #configure(settings: Commands["configure"][0]): void {
+    const { core, spaceQueue } = this.#filesystem;
+    core.settings = settings;
+    core.space.limits = settings;
+    spaceQueue.relieve();
+    spaceQueue.observe();
+  }
+
+  #pin({ inode: id, pinned }: Commands["pin"][0]): void {
+    const core = this.#filesystem.core;
+    const inode = core.inodes.require(id);
+    core.database.transaction(() => {
+      inode.pinned = pinned;
+      core.inodes.writeContent(inode);
+    });
+  }
+
+  /** Everything that was acknowledged so far is durable when this answers. */
+  #flush(answer: Answer): void {
+    const core = this.#filesystem.core;
+    core.flushAll();
+    core.inodes.flushPending(Infinity);
+    core.usage.flush();
+    core.helper.syncAll((errno) => {
+      if (errno !== 0) core.syncFailed(errno, "the cache's disk");
+      answer(undefined);
+    });
+  }
+
+  #residency(id: number): FileResidency | undefined {
+    const { core } = this.#filesystem;
+    const inode = core.inodes.get(id);
+    if (inode === undefined) return undefined;
+    const file = core.files.peek(id);
+    return {
+      inode: id,
+      generation: inode.generation,
+      type: (inode.mode & FileType.MASK) >> 12,
+      size: inode.size,
+      allocatedBytes: inode.allocated,
+      residentBytes: inode.resident,
+      localBytes: inode.local,
+      dirty: inode.dirty,
+      pinned: inode.pinned,
+      openHandles: file?.handles ?? 0,
+      writers: file?.writers ?? 0,
+      changedMs: inode.changedMs,
+      lastUsedMs: core.usage.lastUsed(id),
+    };
+  }
+
+  #statistics(): FilesystemReport {
+    const { core, handles } = this.#filesystem;
+    const total = core.database.statement("SELECT files, dirty_files FROM total").get() as {
+      files: number;
+      dirty_files: number;
+    };
+    const pinned = core.database.statement(
+      "SELECT coalesce(sum(resident - local), 0) AS bytes FROM inode WHERE pinned = 1",
+    ).get() as { bytes: number };
+    let openBytes = 0;
+    for (const { handles: open, inode } of core.files.values()) {
+      if (open > 0 && !inode.pinned) openBytes += inode.resident - inode.local;
+    }
+    const now = core.clock.monotonicMs();
+    const waiting: FilesystemReport["waiting"] = [];
+    for (const parking of core.lot.values()) {
+      if (waiting.length === WAITING_NAMED) break;
+      if (parking.reason === "slices") continue;
+      waiting.push({
+        operation: parking.operation,
+        inode: parking.request.inode,
+        pid: parking.request.pid,
+        sinceMs: Math.round(now - parking.sinceMs),
+        reason: parking.reason,
+      });
+    }
+    return {
+      files: total.files,
+      dirtyFiles: total.dirty_files,
+      openHandles: handles.size,
+      openBytes,
+      pinnedBytes: pinned.bytes,
+      parked: core.lot.size,
+      waiting,
+      space: this.space(),
+      readOnly: core.readOnlyReason,
+      lostChunks: core.chunks.lostCount(),
+      served: this.served,
+      defects: this.defects,
+    };
+  }
+
+  /** Ends every wait: programs get EIO, commands their answer. */
+  abandonAll(reason: string): void {
+    this.#filesystem.bulk.failAll(reason);
+    this.#filesystem.core.lot.failAll(Errno.EIO);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * After an unclean end: content files that no row names are garbage (law 7), left by an eviction,
+ * a deletion or a creation that was cut short. Looks folder by folder, in slices, and unlinks them.
+ */
+import { parseContentName } from "../content/content_path.ts";
+import type { Core } from "./core.ts";
+import type { BackgroundJob } from "./reaper.ts";
+
+const NAMES_PER_SLICE = 512;
+
+export class ContentSweep {
+  readonly #core: Core;
+  readonly #folders: string[] = [];
+  #names: string[] = [];
+  #folder = "";
+  #started = false;
+  /** Inodes made after the sweep began are not its business. */
+  #newest = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  job(): BackgroundJob {
+    return () => this.#slice();
+  }
+
+  #list(path: string): string[] {
+    return [...Deno.readDirSync(path)].map((entry) => entry.name);
+  }
+
+  #slice(): boolean {
+    const core = this.#core;
+    if (!this.#started) {
+      this.#started = true;
+      const row = core.database.statement("SELECT max(id) AS id FROM inode").get() as {
+        id: number;
+      };
+      this.#newest = row.id;
+      for (const top of this.#list(core.store.directory)) {
+        const path = `${core.store.directory}/${top}`;
+        for (const leaf of this.#list(path)) this.#folders.push(`${path}/${leaf}`);
+      }
+      return true;
+    }
+    if (this.#names.length === 0) {
+      const folder = this.#folders.pop();
+      if (folder === undefined) return false;
+      this.#folder = folder;
+      this.#names = this.#list(folder);
+    }
+    const garbage: string[] = [];
+    for (const name of this.#names.splice(0, NAMES_PER_SLICE)) {
+      if (this.#isGarbage(name)) garbage.push(`${this.#folder}/${name}`);
+    }
+    if (garbage.length > 0) {
+      core.helper.unlink(garbage, (errno) => {
+        if (errno !== 0) {
+          core.emit({ event: "defect", message: `sweeping content failed with errno ${errno}` });
+        }
+        core.space.forgetReading();
+      });
+    }
+    return true;
+  }
+
+  #isGarbage(name: string): boolean {
+    const parsed = parseContentName(name);
+    if (parsed === undefined || parsed.inode > this.#newest) return false;
+    const inode = this.#core.inodes.get(parsed.inode);
+    return inode === undefined || inode.incarnation !== parsed.incarnation;
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * What the parts of the content half share: tables, stores, the clock, and the few actions that all
+ * of them need (flush a file, sync, go read-only). Owns the descriptors' and rows' coming together;
+ * each part owns its own behaviour.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { ContentFile, ContentStore } from "../content/content_store.ts";
+import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
+import type { ChunkTable } from "../metadata/chunk_table.ts";
+import type { MetadataDatabase } from "../metadata/database.ts";
+import type { MapTable } from "../metadata/map_table.ts";
+import type { UsageTable } from "../metadata/usage_table.ts";
+import type { VersionTable } from "../metadata/version_table.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { TimerQueue } from "../runtime/timer_queue.ts";
+import type { DiskHelper } from "./disk_helper.ts";
+import type { FileState, FileTable } from "./file_state.ts";
+import type { Inode } from "./inode.ts";
+import type { InodeCache } from "./inode_cache.ts";
+import type { ParkingLot } from "./parking_lot.ts";
+import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
+
+/** Inodes with content that was never synced: above this many, everything is synced at once. */
+const UNSYNCED_INODES = 65_536;
+
+export interface CoreParts {
+  database: MetadataDatabase;
+  inodes: InodeCache;
+  maps: MapTable;
+  chunks: ChunkTable;
+  versions: VersionTable;
+  usage: UsageTable;
+  files: FileTable;
+  store: ContentStore;
+  space: SpaceAccountant;
+  helper: DiskHelper;
+  lot: ParkingLot;
+  timers: TimerQueue;
+  clock: Clock;
+  settings: FilesystemSettings;
+  /** Bytes per chunk. */
+  chunkSize: number;
+  emit: (event: FilesystemEvent) => void;
+}
+
+export class Core implements CoreParts {
+  readonly database: MetadataDatabase;
+  readonly inodes: InodeCache;
+  readonly maps: MapTable;
+  readonly chunks: ChunkTable;
+  readonly versions: VersionTable;
+  readonly usage: UsageTable;
+  readonly files: FileTable;
+  readonly store: ContentStore;
+  readonly space: SpaceAccountant;
+  readonly helper: DiskHelper;
+  readonly lot: ParkingLot;
+  readonly timers: TimerQueue;
+  readonly clock: Clock;
+  readonly chunkSize: number;
+  readonly emit: (event: FilesystemEvent) => void;
+  settings: FilesystemSettings;
+  /** Why nothing may be changed any more; undefined while everything is well. */
+  readOnlyReason: string | undefined;
+  /** Counts uses of chunks, for "coldest first". */
+  tick = 0;
+  /** Inodes whose content was written and not synced since (law 7). */
+  readonly unsynced = new Set<number>();
+  #readTickMs = new Map<number, number>();
+
+  constructor(parts: CoreParts) {
+    this.database = parts.database;
+    this.inodes = parts.inodes;
+    this.maps = parts.maps;
+    this.chunks = parts.chunks;
+    this.versions = parts.versions;
+    this.usage = parts.usage;
+    this.files = parts.files;
+    this.store = parts.store;
+    this.space = parts.space;
+    this.helper = parts.helper;
+    this.lot = parts.lot;
+    this.timers = parts.timers;
+    this.clock = parts.clock;
+    this.settings = parts.settings;
+    this.chunkSize = parts.chunkSize;
+    this.emit = parts.emit;
+  }
+
+  /** Throws EROFS while nothing may be changed. */
+  requireWritable(): void {
+    if (this.readOnlyReason !== undefined) throw new FsError(Errno.EROFS, this.readOnlyReason);
+  }
+
+  /** From now on nothing changes any more. The first reason stays. */
+  goReadOnly(reason: string): void {
+    if (this.readOnlyReason !== undefined) return;
+    this.readOnlyReason = reason;
+    this.emit({ event: "readOnly", reason });
+  }
+
+  /** The file's content, opened; made where it does not exist yet and `create`. */
+  content(inode: Inode, create: boolean): ContentFile | undefined {
+    if (inode.incarnation === 0) {
+      if (!create) return undefined;
+      inode.incarnation = 1;
+      this.inodes.touch(inode);
+    }
+    return this.store.open(inode.id, inode.incarnation, create);
+  }
+
+  /** Writes down what is only in memory of this file, in one transaction. */
+  flush(file: FileState): void {
+    const inode = file.inode;
+    if (!inode.pending && file.pendingRows.size === 0) return;
+    this.database.transaction(() => {
+      for (const row of file.pending()) this.maps.put(inode.id, row);
+      this.inodes.write(inode);
+      this.inodes.writeContent(inode);
+    });
+    file.pendingRows.clear();
+  }
+
+  /** Writes down what is only in memory of all files, in one transaction. */
+  flushAll(): void {
+    const pending = [...this.files.values()].filter((file) =>
+      file.pendingRows.size > 0 || file.inode.pending
+    );
+    if (pending.length === 0) return;
+    this.database.transaction(() => {
+      for (const file of pending) {
+        for (const row of file.pending()) this.maps.put(file.inode.id, row);
+        this.inodes.write(file.inode);
+        this.inodes.writeContent(file.inode);
+      }
+    });
+    for (const file of pending) {
+      file.pendingRows.clear();
+      this.files.dropIfIdle(file);
+    }
+  }
+
+  /** Changes the sums of a file by whole charges. The caller touches or writes the inode. */
+  account(
+    inode: Inode,
+    change: { allocated?: number; resident?: number; local?: number },
+  ): void {
+    inode.allocated += change.allocated ?? 0;
+    inode.resident += change.resident ?? 0;
+    inode.local += change.local ?? 0;
+    this.space.resident += change.resident ?? 0;
+  }
+
+  /** Content or size has just changed: new generation, times, dirty. The caller touches the inode. */
+  changed(inode: Inode): void {
+    const now = this.clock.now();
+    inode.mtimeS = inode.ctimeS = now.seconds;
+    inode.mtimeNs = inode.ctimeNs = now.nanoseconds;
+    inode.generation = this.database.nextGeneration();
+    inode.changedMs = Math.floor(this.clock.wallMs());
+    inode.dirty = true;
+  }
+
+  /** Remembers that content is not durable. */
+  markUnsynced(inode: number): void {
+    this.unsynced.add(inode);
+    if (this.unsynced.size < UNSYNCED_INODES) return;
+    const covered = [...this.unsynced];
+    this.unsynced.clear();
+    this.helper.syncAll((errno) => {
+      if (errno !== 0) this.syncFailed(errno, "the cache's disk");
+      else for (const id of covered) this.unsynced.delete(id);
+    });
+  }
+
+  /** Law 7: a failed sync is never later reported as success. */
+  syncFailed(errno: number, what: string): void {
+    this.goReadOnly(`syncing ${what} failed (errno ${errno}); check the cache's disk`);
+    try {
+      this.database.setSetting("suspect", `a sync of ${what} failed with errno ${errno}`);
+    } catch (error) {
+      this.emit({ event: "defect", message: `the failed sync cannot be recorded: ${error}` });
+    }
+  }
+
+  /** Counts a use of the file, at most one a second, for the order of eviction. */
+  used(inode: Inode): void {
+    const now = Math.floor(this.clock.wallMs());
+    const last = this.#readTickMs.get(inode.id);
+    if (last !== undefined && now - last < 1000 && now >= last) return;
+    if (this.#readTickMs.size > 4096) this.#readTickMs.clear();
+    this.#readTickMs.set(inode.id, now);
+    this.usage.record(inode.id, now);
+  }
+
+  charge(length: number): number {
+    return charge(length);
+  }
+}

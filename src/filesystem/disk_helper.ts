@@ -1,0 +1,25 @@
+/**
+ * Work on the disk that takes long, done beside the filesystem isolate: it asks, goes on, and is
+ * called back from its own loop. The order inside one `sync` is the law's: content, folders, then the
+ * WAL; syncs of the WAL are shared by all who wait.
+ */
+import type { ContentFile } from "../content/content_store.ts";
+
+export interface SyncJob {
+  files: ContentFile[];
+  /** Directories whose entries must be durable. */
+  folders: string[];
+  /** Afterwards, everything that was committed before is durable. */
+  wal: boolean;
+}
+
+export interface DiskHelper {
+  /** `done(0)`, or an errno: nothing may be promised then. Descriptors are held open meanwhile. */
+  sync(job: SyncJob, done: (errno: number) => void): void;
+  /** Unlinks content files; absent ones are no error. */
+  unlink(paths: string[], done: (errno: number) => void): void;
+  /** Writes everything that was written to the cache's disk so far. */
+  syncAll(done: (errno: number) => void): void;
+  /** Moves what the WAL holds into the database, as far as nobody reads it. */
+  checkpoint(done: (errno: number) => void): void;
+}

@@ -1,0 +1,162 @@
+/**
+ * What the isolate remembers of a file while it is open, waited for or not yet written down: a cache
+ * of its map rows and everything that is under way. Owns no policy. There is at most one FileState
+ * per inode; it goes when nothing is left to remember.
+ */
+import { invariant } from "../domain/errors.ts";
+import type { MapRow, MapTable } from "../metadata/map_table.ts";
+import type { Inode } from "./inode.ts";
+import type { InodeCache } from "./inode_cache.ts";
+import type { Parking } from "./parking_lot.ts";
+
+/** A chunk that has been asked for. */
+export interface Recall {
+  readonly index: number;
+  readonly chunk: number;
+  /** Charge set aside for it; 0 while it waits for space. */
+  reserved: number;
+  urgency: "reader" | "ahead" | "bulk";
+  /** The engine knows of it. */
+  announced: boolean;
+}
+
+/** How many map rows of one file are cached before unneeded ones are dropped. */
+const ROWS_CACHED = 4096;
+
+export class FileState {
+  readonly inode: Inode;
+  readonly #maps: MapTable;
+  /** Open handles, and how many of them may write. */
+  handles = 0;
+  writers = 0;
+  /** null: a hole. */
+  readonly #rows = new Map<number, MapRow | null>();
+  /** Indices whose cached row is newer than its table row. */
+  readonly pendingRows = new Set<number>();
+  /** Recalled: bytes are in the content file, but not known to be durable; the row says absent. */
+  readonly volatile = new Set<number>();
+  /** Being spilled: the row says absent, the bytes are about to be punched. */
+  readonly punching = new Set<number>();
+  /** Rows that went clean → dirty whose mark is not durable yet (law 1): nobody may write there. */
+  readonly marking = new Set<number>();
+  readonly recalls = new Map<number, Recall>();
+  readonly parked = new Set<Parking>();
+  /** When a chunk was last used, as a count of uses; what is absent was not used since the file was opened. */
+  readonly touched = new Map<number, number>();
+  /** Background work that relies on this record. */
+  jobs = 0;
+  /** Truncated to nothing since it was opened: its close flushes, as ext4 does. */
+  truncated = false;
+  /** A sync of recalled bytes is under way. */
+  settling = false;
+
+  constructor(inode: Inode, maps: MapTable) {
+    this.inode = inode;
+    this.#maps = maps;
+  }
+
+  /** The row of a chunk as the mount shows it; null for a hole. */
+  row(index: number): MapRow | null {
+    const cached = this.#rows.get(index);
+    if (cached !== undefined) return cached;
+    const row = this.#maps.get(this.inode.id, index) ?? null;
+    this.#remember(index, row);
+    return row;
+  }
+
+  /** Whether the chunk's bytes can be read from the content file now. */
+  readable(row: MapRow): boolean {
+    return (row.resident || this.volatile.has(row.index)) && !this.punching.has(row.index);
+  }
+
+  /** Replaces a row in memory; it is written with the next flush. */
+  putPending(row: MapRow): void {
+    this.#remember(row.index, row);
+    this.pendingRows.add(row.index);
+  }
+
+  /** Replaces a row that the table holds already. */
+  putStored(index: number, row: MapRow | null): void {
+    this.pendingRows.delete(index);
+    this.#remember(index, row);
+  }
+
+  /** Forgets cached rows from `from` on; the table has been changed underneath. */
+  forgetRows(from = 0): void {
+    for (const index of this.#rows.keys()) {
+      if (index >= from) {
+        this.#rows.delete(index);
+        this.pendingRows.delete(index);
+      }
+    }
+  }
+
+  /** Rows waiting to be written. */
+  *pending(): Iterable<MapRow> {
+    for (const index of this.pendingRows) {
+      const row = this.#rows.get(index);
+      invariant(row != null, () => `pending row ${index} of inode ${this.inode.id} is missing`);
+      yield row;
+    }
+  }
+
+  #remember(index: number, row: MapRow | null): void {
+    if (this.#rows.size >= ROWS_CACHED && !this.#rows.has(index)) {
+      for (const old of this.#rows.keys()) {
+        if (!this.pendingRows.has(old)) this.#rows.delete(old);
+        if (this.#rows.size < ROWS_CACHED / 2) break;
+      }
+    }
+    this.#rows.set(index, row);
+  }
+
+  get idle(): boolean {
+    return this.handles === 0 && this.jobs === 0 && this.parked.size === 0 &&
+      this.recalls.size === 0 && this.volatile.size === 0 && this.punching.size === 0 &&
+      this.marking.size === 0 && this.pendingRows.size === 0;
+  }
+}
+
+/** All FileStates. */
+export class FileTable {
+  readonly #files = new Map<number, FileState>();
+  readonly #maps: MapTable;
+
+  constructor(maps: MapTable) {
+    this.#maps = maps;
+  }
+
+  peek(inode: number): FileState | undefined {
+    return this.#files.get(inode);
+  }
+
+  acquire(inode: Inode): FileState {
+    let file = this.#files.get(inode.id);
+    if (file === undefined) {
+      file = new FileState(inode, this.#maps);
+      this.#files.set(inode.id, file);
+      inode.holds++;
+    }
+    return file;
+  }
+
+  /** Lets go of a file that nothing is known of any more. */
+  dropIfIdle(file: FileState): void {
+    if (!file.idle || this.#files.get(file.inode.id) !== file) return;
+    this.#files.delete(file.inode.id);
+    file.inode.holds--;
+  }
+
+  values(): Iterable<FileState> {
+    return this.#files.values();
+  }
+
+  /** Forgets every file without a word; only when the isolate ends or the inode is gone. */
+  remove(inodes: InodeCache, id: number): void {
+    const file = this.#files.get(id);
+    if (file === undefined) return;
+    this.#files.delete(id);
+    file.inode.holds--;
+    inodes.forget(id);
+  }
+}

@@ -1,0 +1,351 @@
+/**
+ * The file system: what the kernel may ask (FilesystemOperations), put together from the namespace
+ * half and the content half. Knows neither the kernel's protocol nor the engine.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type {
+  CreateReply,
+  CreateRequest,
+  FilesystemOperations,
+  FilesystemStatistics,
+  RequestHeader,
+  SetattrRequest,
+  WriteRequest,
+} from "../fuse/operations.ts";
+import { PARKED } from "../fuse/operations.ts";
+import type * as fuse from "../fuse/operations.ts";
+import { OrphanTable } from "../metadata/orphan_table.ts";
+import { XattrTable } from "../metadata/xattr_table.ts";
+import { O } from "../runtime/libc_constants.ts";
+import { BulkRecall } from "./bulk_recall.ts";
+import type { ContentPort } from "./content_port.ts";
+import type { Core } from "./core.ts";
+import { Dropper } from "./dropper.ts";
+import { HandleTable } from "./handle_table.ts";
+import { FileType, type Inode, isRegular } from "./inode.ts";
+import type { LookupCounts } from "./lookup_counts.ts";
+import { Namespace } from "./namespace.ts";
+import { Opener } from "./opener.ts";
+import { fatalSignalPending } from "./parking_lot.ts";
+import { Reader } from "./reader.ts";
+import { Reaper } from "./reaper.ts";
+import { Recalls } from "./recalls.ts";
+import { Resizer } from "./resizer.ts";
+import { Saver } from "./saver.ts";
+import { SpaceQueue } from "./space_queue.ts";
+import { Syncer } from "./syncer.ts";
+import { Writer } from "./writer.ts";
+
+const BLOCK = 4096;
+/** Free space that statfs shows at least, as long as something could be evicted. */
+const SHOWN_FREE = 1024 ** 3;
+
+export class Filesystem implements FilesystemOperations {
+  readonly core: Core;
+  readonly namespace: Namespace;
+  readonly handles: HandleTable;
+  readonly recalls: Recalls;
+  readonly bulk: BulkRecall;
+  readonly spaceQueue: SpaceQueue;
+  readonly reaper: Reaper;
+  readonly saver: Saver;
+  readonly dropper: Dropper;
+  readonly #syncer: Syncer;
+  readonly #reader: Reader;
+  readonly #writer: Writer;
+  readonly #resizer: Resizer;
+  readonly #opener: Opener;
+  readonly #giveUpBallast: () => boolean;
+  /** The kernel has said goodbye. */
+  destroyed = false;
+
+  constructor(core: Core, parts: { lookups: LookupCounts; giveUpBallast: () => boolean }) {
+    this.core = core;
+    this.#giveUpBallast = parts.giveUpBallast;
+    this.handles = new HandleTable(core.files);
+    this.recalls = new Recalls(core);
+    this.bulk = new BulkRecall(core, this.recalls);
+    this.spaceQueue = new SpaceQueue(core);
+    this.spaceQueue.attach(this.recalls);
+    this.reaper = new Reaper(core, {
+      orphans: new OrphanTable(core.database),
+      xattrs: new XattrTable(core.database),
+    });
+    this.#writer = new Writer(core, this.recalls, this.spaceQueue);
+    this.#reader = new Reader(core, this.recalls);
+    this.#resizer = new Resizer(core, {
+      recalls: this.recalls,
+      writer: this.#writer,
+      reaper: this.reaper,
+    });
+    this.#syncer = new Syncer(core);
+    this.#opener = new Opener(core, { handles: this.handles, resizer: this.#resizer });
+    this.saver = new Saver(core, this.reaper);
+    this.dropper = new Dropper(core, this.reaper);
+    this.namespace = new Namespace({
+      database: core.database,
+      inodes: core.inodes,
+      lookups: parts.lookups,
+      content: this.#contentPort(),
+      clock: core.clock,
+      readOnly: () => core.readOnlyReason !== undefined,
+    });
+    this.#opener.onClosed = (inode) => this.namespace.released(inode);
+    this.recalls.onSettled = (file, index, failed) => this.bulk.settled(file, index, failed);
+    this.reaper.onFreed = this.dropper.onFreed = () => this.spaceQueue.relieve();
+    core.lot.onAbandoned = (parking) => this.recalls.abandoned(parking);
+  }
+
+  #contentPort(): ContentPort {
+    const core = this.core;
+    return {
+      resize: (request, inode, size) => {
+        const file = core.files.acquire(inode);
+        const parked = this.#resizer.resize(request, file, size);
+        core.files.dropIfIdle(file);
+        return parked;
+      },
+      beforeReplace: (request, source) => this.#syncer.beforeReplace(request, source),
+      replaced: (source, victim, name) => {
+        if (victim.nlink > 0 || !isRegular(victim)) return;
+        if (isRegular(source) && !core.versions.hasSaved(source.id)) {
+          core.versions.inherit(victim.id, { heir: source.id, name });
+        } else {
+          this.#trash(victim, name);
+        }
+      },
+      unlinked: (inode, name) => {
+        if (isRegular(inode)) this.#trash(inode, name);
+      },
+      discard: (inode) => this.reaper.discard(inode.id),
+      blocks: (inode) => Math.ceil(inode.allocated / 512),
+      isOpen: (inode) => this.#opener.isOpen(inode),
+      virtualXattr: (inode, name) => this.#virtualXattr(inode, name),
+    };
+  }
+
+  #trash(inode: Inode, name: Uint8Array): void {
+    const nowMs = Math.floor(this.core.clock.wallMs());
+    this.core.versions.trash(inode.id, { name, nowMs });
+  }
+
+  #virtualXattr(inode: Inode, name: string): string | undefined {
+    if (!isRegular(inode)) return undefined;
+    switch (name) {
+      case "user.zero.state":
+        return inode.dirty
+          ? "dirty"
+          : inode.resident === 0 && inode.allocated > 0
+          ? "evicted"
+          : inode.resident < inode.allocated
+          ? "partial"
+          : "clean";
+      case "user.zero.resident":
+        return String(inode.resident);
+      case "user.zero.pin":
+        return inode.pinned ? "1" : "0";
+      default:
+        return undefined;
+    }
+  }
+
+  /** A full disk must not keep rows from being written: the ballast is given up, and the operation tried again. */
+  #withBallast<T>(operation: () => T): T {
+    try {
+      return operation();
+    } catch (error) {
+      if (!(error instanceof FsError) || error.errno !== Errno.ENOSPC) throw error;
+      this.core.space.forgetReading();
+      if (!this.#giveUpBallast()) throw error;
+      return operation();
+    }
+  }
+
+  lookup(request: fuse.LookupRequest) {
+    return this.namespace.lookup(request);
+  }
+  forget(inode: number, count: number): void {
+    this.namespace.forget(inode, count);
+  }
+  getattr(request: fuse.GetattrRequest) {
+    return this.namespace.getattr(request);
+  }
+  setattr(request: SetattrRequest) {
+    return this.#withBallast(() => this.namespace.setattr(request));
+  }
+  readlink(request: RequestHeader) {
+    return this.namespace.readlink(request);
+  }
+  symlink(request: fuse.SymlinkRequest) {
+    return this.#withBallast(() => this.namespace.symlink(request));
+  }
+  mkdir(request: fuse.MkdirRequest) {
+    return this.#withBallast(() => this.namespace.mkdir(request));
+  }
+  unlink(request: fuse.UnlinkRequest) {
+    return this.#withBallast(() => this.namespace.unlink(request));
+  }
+  rmdir(request: fuse.UnlinkRequest) {
+    return this.#withBallast(() => this.namespace.rmdir(request));
+  }
+  rename(request: fuse.RenameRequest) {
+    return this.#withBallast(() => this.namespace.rename(request));
+  }
+  link(request: fuse.LinkRequest) {
+    return this.#withBallast(() => this.namespace.link(request));
+  }
+  readdir(request: fuse.ReaddirRequest, filler: fuse.DirectoryFiller) {
+    return this.namespace.readdir(request, filler);
+  }
+  getxattr(request: fuse.GetxattrRequest) {
+    return this.namespace.getxattr(request);
+  }
+  setxattr(request: fuse.SetxattrRequest) {
+    return this.#withBallast(() => this.namespace.setxattr(request));
+  }
+  listxattr(request: RequestHeader) {
+    return this.namespace.listxattr(request);
+  }
+  removexattr(request: fuse.GetxattrRequest) {
+    return this.#withBallast(() => this.namespace.removexattr(request));
+  }
+
+  mknod(request: fuse.MknodRequest): fuse.Entry {
+    return this.#withBallast(() => {
+      const type = request.mode & FileType.MASK;
+      return this.core.database.transaction(() => {
+        const entry = this.namespace.mknod(request);
+        if (type === FileType.REGULAR || type === 0) this.#born(entry.attributes.inode);
+        return entry;
+      });
+    });
+  }
+
+  /** In transaction. A new regular file has no saved version yet. */
+  #born(id: number): void {
+    const core = this.core;
+    const inode = core.inodes.require(id);
+    inode.generation = core.database.nextGeneration();
+    inode.changedMs = Math.floor(core.clock.wallMs());
+    inode.dirty = true;
+    core.inodes.writeContent(inode);
+  }
+
+  create(request: CreateRequest): CreateReply {
+    return this.#create(request);
+  }
+  tmpfile(request: CreateRequest): CreateReply {
+    return this.#create(request);
+  }
+
+  #create(request: CreateRequest): CreateReply {
+    this.core.requireWritable();
+    return this.#withBallast(() => {
+      const inode = this.core.database.transaction(() => {
+        const created = this.namespace.createFile(request);
+        this.#born(created.id);
+        return created;
+      });
+      const open = this.#opener.reply(inode, request.flags);
+      return { entry: this.namespace.entry(inode), open };
+    });
+  }
+
+  open(request: fuse.OpenRequest) {
+    const inode = this.core.inodes.require(request.inode);
+    return this.#withBallast(() => {
+      const reply = this.#opener.open(request, inode);
+      if (reply !== PARKED && request.killPrivileges) this.namespace.killPrivileges(inode);
+      return reply;
+    });
+  }
+
+  read(request: fuse.ReadRequest, into: Uint8Array) {
+    return this.#reader.read(this.handles.get(request.handle), request, into);
+  }
+
+  write(request: WriteRequest): number | fuse.Parked {
+    const done = this.#syncer.finished(request);
+    if (done !== undefined) return done;
+    const handle = this.handles.get(request.handle);
+    const written = this.#withBallast(() => this.#writer.write(handle.file, request));
+    if (written === PARKED) return PARKED;
+    handle.wrote = true;
+    if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode);
+    this.spaceQueue.observe();
+    if ((handle.flags & (O.DSYNC | O.SYNC)) === 0 || request.fromCache) return written;
+    this.core.flush(handle.file);
+    return this.#syncer.parkUntilDurable(handle.file, request, {
+      operation: "write",
+      answer: written,
+    });
+  }
+
+  flush(request: fuse.FlushRequest) {
+    const handle = this.handles.get(request.handle);
+    return this.#withBallast(() => this.#syncer.flush(handle, request));
+  }
+
+  release(request: fuse.ReleaseRequest): void {
+    this.#withBallast(() => this.#opener.release(request));
+  }
+
+  fsync(request: fuse.FsyncRequest) {
+    const handle = this.handles.get(request.handle);
+    return this.#withBallast(() => this.#syncer.fsync(handle, request));
+  }
+
+  fsyncdir(request: fuse.FsyncRequest) {
+    return this.#syncer.fsyncdir(request);
+  }
+
+  fallocate(request: fuse.FallocateRequest) {
+    const handle = this.handles.get(request.handle);
+    return this.#withBallast(() => this.#resizer.fallocate(handle, request));
+  }
+
+  lseek(request: fuse.LseekRequest): number {
+    return this.#resizer.seek(this.handles.get(request.handle).file, request);
+  }
+
+  /** Capacity as configured; free space never looks small while anything can be evicted. */
+  statfs(): FilesystemStatistics {
+    const { space, settings, database } = this.core;
+    const total = database.statement("SELECT files, allocated, resident, local FROM total")
+      .get() as {
+        files: number;
+        allocated: number;
+        resident: number;
+        local: number;
+      };
+    const capacity = Math.max(settings.capacity, total.allocated);
+    const evictable = Math.max(0, total.resident - total.local);
+    const room = Math.max(0, Math.min(settings.hard - space.used, space.diskRoom) + evictable);
+    const free = Math.min(
+      capacity,
+      Math.max(capacity - total.allocated, evictable > 0 ? SHOWN_FREE : room),
+    );
+    const files = 0xffff_ffff;
+    return {
+      blocks: Math.floor(capacity / BLOCK),
+      freeBlocks: Math.floor(free / BLOCK),
+      availableBlocks: Math.floor(free / BLOCK),
+      files,
+      freeFiles: files - total.files,
+      blockSize: BLOCK,
+      maximumNameLength: 255,
+    };
+  }
+
+  /** A signal for a parked reader or writer: it ends only for signals that would end the program. */
+  interrupt(unique: number): void {
+    const parking = this.core.lot.find(unique);
+    if (parking === undefined || parking.reason === "sync") return;
+    if (fatalSignalPending(parking.request.pid)) this.core.lot.fail(parking, Errno.EINTR);
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+  }
+}

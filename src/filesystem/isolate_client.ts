@@ -1,0 +1,161 @@
+/**
+ * Starts the filesystem isolate with its disk helpers, and speaks to it: the engine's FilesystemPort.
+ * Owns the Workers. If any of them dies, `ended` says "crashed" and every call under way rejects.
+ */
+import { FsError, InvariantError, UserError } from "../domain/errors.ts";
+import * as libc from "../runtime/libc.ts";
+import { workerUrl } from "../runtime/worker_url.ts";
+import type { DiskHelperStart } from "./disk_messages.ts";
+import type { IsolateMessage, IsolateStart, PlainError } from "./isolate_messages.ts";
+import type { FilesystemIsolate, FilesystemIsolateOptions } from "./port.ts";
+import type { Commands, FilesystemEvent } from "./protocol.ts";
+
+interface Waiting {
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+type Ended = Awaited<FilesystemIsolate["ended"]>;
+
+class IsolateClient implements FilesystemIsolate {
+  readonly ended: Promise<Ended>;
+  readonly #port: MessagePort;
+  readonly #wake: number;
+  readonly #workers: Worker[];
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Set<(event: FilesystemEvent) => void>();
+  /** Events that came before anybody listened. */
+  #early: FilesystemEvent[] | undefined = [];
+  #next = 1;
+  #over: Ended | undefined;
+  #resolveEnded: (ended: Ended) => void = () => {};
+
+  constructor(parts: { port: MessagePort; wake: number; workers: Worker[] }) {
+    this.#port = parts.port;
+    this.#wake = parts.wake;
+    this.#workers = parts.workers;
+    this.ended = new Promise((resolve) => this.#resolveEnded = resolve);
+    this.#port.onmessage = ({ data }: MessageEvent<IsolateMessage>) => this.#receive(data);
+    for (const worker of parts.workers) {
+      worker.onerror = (event) => {
+        event.preventDefault();
+        this.#end({ how: "crashed", error: event.message });
+      };
+    }
+  }
+
+  call<K extends keyof Commands>(
+    command: K,
+    argument: Commands[K][0],
+    transfer: Transferable[] = [],
+  ): Promise<Commands[K][1]> {
+    if (this.#over !== undefined) return Promise.reject(gone());
+    const id = this.#next++;
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+    });
+    this.#port.postMessage({ id, command, argument }, transfer);
+    libc.signalEventfd(this.#wake);
+    return answer as Promise<Commands[K][1]>;
+  }
+
+  subscribe(listener: (event: FilesystemEvent) => void): () => void {
+    this.#listeners.add(listener);
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const event of early) listener(event);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #receive(message: IsolateMessage): void {
+    switch (message.kind) {
+      case "answer":
+        this.#take(message.id)?.resolve(message.result);
+        return;
+      case "error":
+        this.#take(message.id)?.reject(revive(message.error));
+        return;
+      case "event":
+        this.#event(message.event);
+    }
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
+  }
+
+  #event(event: FilesystemEvent): void {
+    if (this.#early !== undefined) this.#early.push(event);
+    for (const listener of [...this.#listeners]) listener(event);
+    if (event.event !== "ended") return;
+    this.#end({ how: event.how, ...(event.error === undefined ? {} : { error: event.error }) });
+  }
+
+  #end(ended: Ended): void {
+    if (this.#over !== undefined) return;
+    this.#over = ended;
+    for (const waiting of this.#waiting.values()) waiting.reject(gone());
+    this.#waiting.clear();
+    this.#port.close();
+    for (const worker of this.#workers) worker.terminate();
+    this.#resolveEnded(ended);
+  }
+}
+
+const gone = () => new InvariantError("filesystem isolate ended");
+
+function revive(error: PlainError): Error {
+  switch (error.name) {
+    case "FsError":
+      return new FsError(error.errno!, error.message);
+    case "UserError":
+      return new UserError(error.message, {
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode }),
+      });
+    default:
+      return new InvariantError(error.message);
+  }
+}
+
+/** Starts serving `options.device`. The kernel's first requests may be answered before this resolves. */
+export function startFilesystemIsolate(
+  options: FilesystemIsolateOptions,
+): Promise<FilesystemIsolate> {
+  const wake = libc.eventfd();
+  if (wake < 0) return Promise.reject(new FsError(-wake, "make an eventfd"));
+  const main = new Worker(workerUrl("filesystem/isolate.ts"), {
+    type: "module",
+    name: "filesystem",
+  });
+  const syncs = new Worker(workerUrl("filesystem/disk_isolate.ts"), {
+    type: "module",
+    name: "disk",
+  });
+  const slow = new Worker(workerUrl("filesystem/disk_isolate.ts"), {
+    type: "module",
+    name: "disk",
+  });
+  const commands = new MessageChannel();
+  const helpers = [syncs, slow].map((worker) => {
+    const channel = new MessageChannel();
+    const start: DiskHelperStart = {
+      port: channel.port2,
+      wake,
+      cacheDirectory: options.cacheDirectory,
+    };
+    worker.postMessage(start, [channel.port2]);
+    return channel.port1;
+  });
+  const client = new IsolateClient({ port: commands.port1, wake, workers: [main, syncs, slow] });
+  const start: IsolateStart = {
+    options,
+    port: commands.port2,
+    disks: { sync: helpers[0], slow: helpers[1] },
+    wake,
+  };
+  main.postMessage(start, [commands.port2, helpers[0], helpers[1]]);
+  return Promise.resolve(client);
+}

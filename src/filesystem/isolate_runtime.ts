@@ -1,0 +1,315 @@
+/**
+ * Puts the filesystem isolate together and runs its loop. Owns the order of work: requests of the
+ * kernel first, then messages, then due timers, then one slice of background work; it sleeps only
+ * when nothing of these is left.
+ */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { FsError, UserError } from "../domain/errors.ts";
+import { ContentStore } from "../content/content_store.ts";
+import { SpaceAccountant } from "../content/space_accountant.ts";
+import { KernelDevice } from "../fuse/device.ts";
+import { Session } from "../fuse/session.ts";
+import { ChunkTable } from "../metadata/chunk_table.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { MapTable } from "../metadata/map_table.ts";
+import { UsageTable } from "../metadata/usage_table.ts";
+import { VersionTable } from "../metadata/version_table.ts";
+import { systemClock } from "../runtime/clock.ts";
+import * as libc from "../runtime/libc.ts";
+import { TimerQueue } from "../runtime/timer_queue.ts";
+import { CommandRunner } from "./commands.ts";
+import { ContentSweep } from "./content_sweep.ts";
+import { Core } from "./core.ts";
+import { DiskClient } from "./disk_client.ts";
+import { FileTable } from "./file_state.ts";
+import { Filesystem } from "./filesystem.ts";
+import { InodeCache } from "./inode_cache.ts";
+import type {
+  CommandMessage,
+  IsolateMessage,
+  IsolateStart,
+  PlainError,
+} from "./isolate_messages.ts";
+import { LookupCounts } from "./lookup_counts.ts";
+import { ParkingLot } from "./parking_lot.ts";
+import type { FilesystemEvent } from "./protocol.ts";
+
+const REQUESTS_PER_TURN = 128;
+const INODES_CACHED = 50_000;
+const CONTENT_FILES_OPEN = 512;
+const FLUSH_MS = 1000;
+const USAGE_FLUSH_MS = 5000;
+const EXPIRE_MS = 100;
+const HOUSEKEEPING_MS = 1000;
+/** Commits after which the WAL is moved into the database; each is some 10 to 40 KiB of it. */
+const COMMITS_PER_CHECKPOINT = 1000;
+const CHECKPOINT_MS = 30_000;
+const SWEEP_VERSIONS_MS = 3_600_000;
+
+type End = { how: "unmounted" | "aborted" | "stopped"; error?: string };
+
+export class FilesystemRuntime {
+  readonly #start: IsolateStart;
+  readonly #database: MetadataDatabase;
+  readonly #store: ContentStore;
+  readonly #core: Core;
+  readonly #filesystem: Filesystem;
+  readonly #session: Session;
+  readonly #disks: DiskClient;
+  readonly #timers = new TimerQueue(() => systemClock.monotonicMs());
+  readonly #commands: CommandRunner;
+  readonly #poll: libc.PollSet;
+  #ready = false;
+  #commits = 0;
+  #checkpointing = false;
+  #expireAtMs = 0;
+  #stopping: { reason: string; done: () => void } | undefined;
+
+  constructor(start: IsolateStart) {
+    this.#start = start;
+    const { cacheDirectory, settings, device } = start.options;
+    this.#database = MetadataDatabase.open({ directory: cacheDirectory });
+    this.#store = new ContentStore(`${cacheDirectory}/content`, { openFiles: CONTENT_FILES_OPEN });
+    this.#disks = new DiskClient({
+      store: this.#store,
+      walPath: this.#database.walPath!,
+      ports: start.disks,
+      onDefect: (message) => this.#defect(message),
+    });
+    this.#core = this.#makeCore(settings);
+    this.#filesystem = new Filesystem(this.#core, {
+      lookups: new LookupCounts(),
+      giveUpBallast: () => libc.unlink(`${cacheDirectory}/ballast`) === 0,
+    });
+    this.#session = new Session(new KernelDevice(device), this.#filesystem, {
+      passthrough: false,
+      acl: false,
+      onDefect: (error, opcode) => this.#defect(`${opcode}: ${describe(error)}`),
+    });
+    this.#commands = new CommandRunner(this.#filesystem, {
+      stop: (reason, done) => this.#stopping = { reason, done },
+    });
+    this.#poll = new libc.PollSet([
+      { fd: device, events: libc.POLL.IN },
+      { fd: start.wake, events: libc.POLL.IN },
+    ]);
+    this.#database.onCommit(() => this.#commits++);
+  }
+
+  #makeCore(settings: IsolateStart["options"]["settings"]): Core {
+    const database = this.#database;
+    const maps = new MapTable(database);
+    const total = database.statement("SELECT resident FROM total").get() as { resident: number };
+    const core = new Core({
+      database,
+      maps,
+      settings,
+      inodes: new InodeCache(database, { limit: INODES_CACHED }),
+      chunks: new ChunkTable(database),
+      versions: new VersionTable(database),
+      usage: new UsageTable(database),
+      files: new FileTable(maps),
+      store: this.#store,
+      space: new SpaceAccountant({
+        resident: total.resident,
+        limits: settings,
+        disk: () => this.#store.disk(),
+        nowMs: () => systemClock.monotonicMs(),
+      }),
+      helper: this.#disks,
+      lot: new ParkingLot(() => this.#session, () => systemClock.monotonicMs()),
+      timers: this.#timers,
+      clock: systemClock,
+      chunkSize: database.setting("chunk_size") as number,
+      emit: (event) => this.#emit(event),
+    });
+    const suspect = database.setting("suspect");
+    core.readOnlyReason = this.#start.options.readOnly ??
+      (suspect === undefined ? undefined : String(suspect));
+    return core;
+  }
+
+  #post(message: IsolateMessage): void {
+    this.#start.port.postMessage(message);
+  }
+
+  #emit(event: FilesystemEvent): void {
+    if (event.event === "defect") this.#commands.defects++;
+    this.#post({ kind: "event", event });
+  }
+
+  #defect(message: string): void {
+    this.#emit({ event: "defect", message });
+  }
+
+  /** Runs until the mount is gone or the engine says stop; then everything is written and closed. */
+  run(): void {
+    let end: End;
+    try {
+      this.#begin();
+      end = this.#loop();
+    } catch (error) {
+      end = { how: "aborted", error: describe(error) };
+    }
+    try {
+      this.#finish(end);
+    } catch (error) {
+      end = { ...end, error: `${end.error ?? ""} ${describe(error)}`.trim() };
+    }
+    this.#stopping?.done();
+    this.#emit({ event: "ended", ...end });
+  }
+
+  #begin(): void {
+    const { reaper } = this.#filesystem;
+    if (this.#core.readOnlyReason === undefined) {
+      reaper.resumeLeftovers();
+      if (!this.#database.wasClean) {
+        reaper.add(new ContentSweep(this.#core).job());
+        this.#core.helper.syncAll((errno) => {
+          if (errno !== 0) this.#core.syncFailed(errno, "the cache's disk");
+        });
+      }
+      const usage = this.#core.usage;
+      if (usage.needsRefill) reaper.add(() => !usage.refill({ limit: 1000 }));
+    }
+    this.#every(FLUSH_MS, () => {
+      this.#core.flushAll();
+      this.#core.inodes.flushPending(Infinity);
+    });
+    this.#every(USAGE_FLUSH_MS, () => this.#core.usage.flush());
+    this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
+    this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
+    this.#every(CHECKPOINT_MS, () => this.#checkpoint());
+  }
+
+  /** A timer that comes again; a failing disk must not end the loop. */
+  #every(milliseconds: number, action: () => void): void {
+    this.#timers.after(milliseconds, () => {
+      this.#guard(action);
+      this.#every(milliseconds, action);
+    });
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (error instanceof FsError) this.#core.space.forgetReading();
+      else this.#core.goReadOnly(`a defect: ${describe(error)}`);
+      this.#defect(describe(error));
+    }
+  }
+
+  #checkpoint(): void {
+    if (this.#checkpointing || this.#commits === 0) return;
+    this.#commits = 0;
+    this.#checkpointing = true;
+    this.#core.helper.checkpoint((errno) => {
+      this.#checkpointing = false;
+      if (errno !== 0) this.#defect(`moving the WAL into the database failed with errno ${errno}`);
+    });
+  }
+
+  #loop(): End {
+    const { reaper } = this.#filesystem;
+    for (;;) {
+      const served = this.#session.serve(REQUESTS_PER_TURN);
+      if (served === "unmounted" || served === "aborted") return { how: served };
+      if (!this.#ready && this.#session.negotiated !== undefined) this.#announce();
+      if (this.#commits >= COMMITS_PER_CHECKPOINT) this.#checkpoint();
+      this.#timers.run();
+      if (reaper.busy) this.#guard(() => reaper.step());
+      const wait = served === "more" || reaper.busy ? 0 : this.#idleMs();
+      this.#poll.wait(wait);
+      if ((this.#poll.ready(1) & libc.POLL.IN) !== 0) {
+        libc.drainEventfd(this.#start.wake);
+        this.#messages();
+        if (this.#stopping !== undefined) return { how: "stopped" };
+      }
+      this.#expire();
+    }
+  }
+
+  #announce(): void {
+    this.#ready = true;
+    const { minor } = this.#session.negotiated!;
+    this.#emit({ event: "ready", protocol: `7.${minor}` });
+  }
+
+  #idleMs(): number {
+    const timer = this.#timers.nextDelay() ?? 10_000;
+    const parked = this.#core.lot.size > 0 ? EXPIRE_MS : 10_000;
+    return Math.ceil(Math.min(timer, parked));
+  }
+
+  #expire(): void {
+    if (this.#core.lot.size === 0) return;
+    const now = systemClock.monotonicMs();
+    if (now < this.#expireAtMs) return;
+    this.#expireAtMs = now + EXPIRE_MS;
+    this.#core.lot.expire();
+  }
+
+  #messages(): void {
+    this.#disks.drain();
+    for (;;) {
+      const received = receiveMessageOnPort(this.#start.port as never) as
+        | { message: CommandMessage }
+        | undefined;
+      if (received === undefined) return;
+      this.#command(received.message);
+      if (this.#stopping !== undefined) return;
+    }
+  }
+
+  #command({ id, command, argument }: CommandMessage): void {
+    try {
+      this.#commands.run(command, argument as never, (result) => {
+        this.#post({ kind: "answer", id, result });
+      });
+    } catch (error) {
+      if (!(error instanceof FsError) && !(error instanceof UserError)) {
+        this.#defect(`${command}: ${describe(error)}`);
+      }
+      this.#post({ kind: "error", id, error: plain(error) });
+    }
+  }
+
+  /** Nothing of what was acknowledged may stay in memory; then the databases close as clean. */
+  #finish(end: End): void {
+    this.#commands.abandonAll(this.#stopping?.reason ?? end.how);
+    const core = this.#core;
+    core.flushAll();
+    core.inodes.flushPending(Infinity);
+    core.usage.flush();
+    const deadline = systemClock.monotonicMs() + 5000;
+    while (this.#disks.busy && systemClock.monotonicMs() < deadline) {
+      this.#poll.wait(100);
+      libc.drainEventfd(this.#start.wake);
+      this.#disks.drain();
+    }
+    core.flushAll();
+    this.#store.closeAll();
+    this.#database.close({ clean: end.error === undefined && core.readOnlyReason === undefined });
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error);
+}
+
+function plain(error: unknown): PlainError {
+  if (error instanceof FsError) {
+    return { name: error.name, message: error.message, errno: error.errno };
+  }
+  if (error instanceof UserError) {
+    return {
+      name: error.name,
+      message: error.message,
+      exitCode: error.exitCode,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    };
+  }
+  return { name: "InvariantError", message: describe(error) };
+}

@@ -1,0 +1,73 @@
+/**
+ * open, create and release: decides how a file is served. This version serves every open visibly:
+ * cached while the file is wholly resident, direct while parts of it are in the bucket only (so that
+ * reads hold no background slot of the kernel and can be interrupted).
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import { OpenFlag } from "../fuse/operations.ts";
+import type { OpenReply, OpenRequest, Parked, ReleaseRequest } from "../fuse/operations.ts";
+import { O } from "../runtime/libc_constants.ts";
+import type { Core } from "./core.ts";
+import type { FileState } from "./file_state.ts";
+import type { HandleTable } from "./handle_table.ts";
+import { type Inode, isRegular } from "./inode.ts";
+import type { Resizer } from "./resizer.ts";
+
+export class Opener {
+  readonly #core: Core;
+  readonly #handles: HandleTable;
+  readonly #resizer: Resizer;
+  /** Told when the last handle of an inode is closed. */
+  onClosed: (inode: Inode) => void = () => {};
+
+  constructor(core: Core, parts: { handles: HandleTable; resizer: Resizer }) {
+    this.#core = core;
+    this.#handles = parts.handles;
+    this.#resizer = parts.resizer;
+  }
+
+  open(request: OpenRequest, inode: Inode): OpenReply | Parked {
+    const core = this.#core;
+    if (!isRegular(inode)) throw new FsError(Errno.EINVAL, "only regular files are opened here");
+    const writes = (request.flags & O.ACCMODE) !== O.RDONLY;
+    const truncates = (request.flags & O.TRUNC) !== 0;
+    if (writes || truncates) core.requireWritable();
+    const file = core.files.acquire(inode);
+    if (truncates) {
+      const parked = this.#resizer.resize(request, file, 0);
+      if (parked !== undefined) return parked;
+    }
+    return this.reply(inode, request.flags);
+  }
+
+  /** A new handle. Read-only ones have nothing to flush. */
+  reply(inode: Inode, flags: number): OpenReply {
+    const core = this.#core;
+    const handle = this.#handles.open(inode, flags);
+    const absent = inode.resident < inode.allocated;
+    let open = absent ? OpenFlag.DIRECT_IO : OpenFlag.KEEP_CACHE;
+    if (!handle.writes) open |= OpenFlag.NOFLUSH;
+    else if (inode.dirty === false) core.emit({ event: "changed", inode: inode.id });
+    core.used(inode);
+    return { handle: handle.id, flags: open };
+  }
+
+  release(request: ReleaseRequest): void {
+    const core = this.#core;
+    const { file, writes } = this.#handles.release(request.handle);
+    core.flush(file);
+    if (file.handles === 0) file.touched.clear();
+    if (writes && file.writers === 0) {
+      file.truncated = false;
+      if (file.inode.dirty) core.emit({ event: "dirty" });
+    }
+    if (file.handles === 0) this.onClosed(file.inode);
+    core.files.dropIfIdle(file);
+  }
+
+  isOpen(inode: number): boolean {
+    const file: FileState | undefined = this.#core.files.peek(inode);
+    return file !== undefined && file.handles > 0;
+  }
+}

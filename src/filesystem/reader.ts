@@ -1,0 +1,135 @@
+/**
+ * Reads of regular files. Bytes come from the content file, zeros from holes; absent chunks are
+ * asked for, with the next ones for a sequential reader, and only this reader waits.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { Parked, ReadRequest } from "../fuse/operations.ts";
+import type { MapRow } from "../metadata/map_table.ts";
+import type { Core } from "./core.ts";
+import type { FileState } from "./file_state.ts";
+import type { Handle } from "./handle_table.ts";
+import type { Recalls } from "./recalls.ts";
+
+/** Chunks that are fetched ahead of a sequential reader, at most. */
+const AHEAD_CHUNKS = 8;
+
+export class Reader {
+  readonly #core: Core;
+  readonly #recalls: Recalls;
+
+  constructor(core: Core, recalls: Recalls) {
+    this.#core = core;
+    this.#recalls = recalls;
+  }
+
+  /** Fills `into`; bytes read (fewer only at the end of the file), or PARKED. */
+  read(handle: Handle, request: ReadRequest, into: Uint8Array): number | Parked {
+    const core = this.#core;
+    const file = handle.file;
+    const inode = file.inode;
+    const end = Math.min(request.offset + Math.min(request.size, into.length), inode.size);
+    const length = end - request.offset;
+    if (length <= 0) return 0;
+    const size = core.chunkSize;
+    const first = Math.floor(request.offset / size);
+    const last = Math.floor((end - 1) / size);
+    if (inode.deadFrom !== undefined && last >= inode.deadFrom) {
+      return core.lot.park(request, { operation: "read", reason: "slices", file });
+    }
+    const absent = this.#absent(file, first, last);
+    if (absent.length > 0) {
+      this.#recalls.want(file, absent, "reader");
+      this.#fetchAhead(handle, last);
+      handle.lastIndex = last;
+      return core.lot.park(request, {
+        operation: "read",
+        reason: "recall",
+        file,
+        indices: absent,
+        timeoutMs: core.settings.recallTimeoutMs,
+      });
+    }
+    for (let index = first; index <= last; index++) {
+      const from = Math.max(request.offset, index * size);
+      const until = Math.min(end, (index + 1) * size);
+      const part = into.subarray(from - request.offset, until - request.offset);
+      if (!this.#fill(file, { index, from: from - index * size, part })) {
+        // The content file has lost bytes that the bucket has: now the row says so; fetch them.
+        return this.read(handle, request, into);
+      }
+    }
+    if (last > handle.lastIndex) this.#fetchAhead(handle, last);
+    handle.lastIndex = last;
+    core.used(inode);
+    return length;
+  }
+
+  #absent(file: FileState, first: number, last: number): number[] {
+    const absent: number[] = [];
+    for (let index = first; index <= last; index++) {
+      const row = file.row(index);
+      if (row !== null && !file.readable(row)) absent.push(index);
+    }
+    return absent;
+  }
+
+  /** A reader that moves on to the next chunk gets the ones after it, more the longer it does so. */
+  #fetchAhead(handle: Handle, last: number): void {
+    const file = handle.file;
+    if (last === handle.lastIndex) return;
+    handle.run = last === handle.lastIndex + 1 ? Math.min(handle.run + 1, 3) : 0;
+    if (handle.run === 0 || file.inode.resident === file.inode.allocated) return;
+    const ahead = Math.min(2 ** handle.run, AHEAD_CHUNKS);
+    const end = Math.ceil(file.inode.size / this.#core.chunkSize);
+    const wanted: number[] = [];
+    for (let index = last + 1; index <= last + ahead && index < end; index++) {
+      const row = file.row(index);
+      if (row !== null && !file.readable(row)) wanted.push(index);
+    }
+    this.#recalls.want(file, wanted, "ahead");
+  }
+
+  /** False: bytes were missing and the row has been corrected to say so. */
+  #fill(file: FileState, piece: { index: number; from: number; part: Uint8Array }): boolean {
+    const core = this.#core;
+    const row = file.row(piece.index);
+    const valid = row === null ? 0 : Math.min(piece.part.length, row.length - piece.from);
+    if (row === null || valid <= 0) {
+      piece.part.fill(0);
+      return true;
+    }
+    file.touched.set(piece.index, ++core.tick);
+    const content = core.content(file.inode, false);
+    const target = piece.part.subarray(0, valid);
+    const got = content === undefined
+      ? 0
+      : core.store.read(content, target, piece.index * core.chunkSize + piece.from);
+    if (got < valid) {
+      this.#missing(file, row);
+      return false;
+    }
+    piece.part.fill(0, valid);
+    return true;
+  }
+
+  /** The content file is shorter than its row says: somebody has tampered with the cache, or the disk lost bytes. */
+  #missing(file: FileState, row: MapRow): void {
+    const core = this.#core;
+    const inode = file.inode;
+    const where = `chunk ${row.index} of inode ${inode.id}`;
+    if (row.chunk === 0) {
+      core.emit({ event: "defect", message: `local bytes of ${where} are missing from the cache` });
+      throw new FsError(Errno.EIO, `local bytes of ${where} are missing`);
+    }
+    core.emit({ event: "defect", message: `cached bytes of ${where} are missing; recalled again` });
+    if (file.volatile.has(row.index)) {
+      this.#recalls.forgetVolatile(file, row.index);
+      return;
+    }
+    core.account(inode, { resident: -core.charge(row.length) });
+    file.putPending({ ...row, resident: false });
+    core.inodes.touch(inode);
+    core.flush(file);
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * Work that grows with a file, done in slices of at most 1,000 rows between requests: deleting the
+ * rows of files that are gone or cut short, sweeping garbage versions, trimming content files whose
+ * rows are durably gone. Everything here may be interrupted by a crash and is found again at mount.
+ */
+import type { MapRow } from "../metadata/map_table.ts";
+import type { OrphanTable } from "../metadata/orphan_table.ts";
+import type { XattrTable } from "../metadata/xattr_table.ts";
+import type { Core } from "./core.ts";
+import type { FileState } from "./file_state.ts";
+import type { Inode } from "./inode.ts";
+
+export const SLICE_ROWS = 1000;
+/** Nameless inodes that are deleted in one transaction, as long as they are small. */
+const DISCARDS_AT_ONCE = 64;
+/** How long content that has no rows any more may stay, so that its trimming is shared, milliseconds. */
+const TRIM_MS = 200;
+/** Trash is kept this long, milliseconds (format 1: 7 days). */
+const TRASH_MS = 7 * 86_400_000;
+
+/** One piece of background work: does a slice, and says whether there is more. */
+export type BackgroundJob = () => boolean;
+
+export class Reaper {
+  readonly #core: Core;
+  readonly #orphans: OrphanTable;
+  readonly #xattrs: XattrTable;
+  readonly #jobs: BackgroundJob[] = [];
+  readonly #discards: number[] = [];
+  readonly #trims = new Map<FileState, Set<number>>();
+  #trimTimer: (() => void) | undefined;
+  #unlinks: { path: string; bytes: number }[] = [];
+  #unlinking = false;
+
+  constructor(core: Core, tables: { orphans: OrphanTable; xattrs: XattrTable }) {
+    this.#core = core;
+    this.#orphans = tables.orphans;
+    this.#xattrs = tables.xattrs;
+  }
+
+  /** True while a slice of work waits. */
+  get busy(): boolean {
+    return this.#jobs.length > 0 || this.#discards.length > 0 ||
+      (this.#unlinks.length > 0 && !this.#unlinking);
+  }
+
+  /** Adds work that is done in slices. */
+  add(job: BackgroundJob): void {
+    this.#jobs.push(job);
+  }
+
+  /** Does one slice. */
+  step(): void {
+    if (this.#discards.length > 0) this.#discardSome();
+    else if (this.#jobs.length > 0) {
+      const job = this.#jobs.shift()!;
+      if (job()) this.#jobs.push(job);
+    }
+    if (this.#unlinks.length > 0 && !this.#unlinking) this.#unlinkSome();
+  }
+
+  /** After mount: what an earlier mount left half done. */
+  resumeLeftovers(): void {
+    const core = this.#core;
+    core.database.transaction(() => core.versions.abandonBuilding());
+    let orphans = 0;
+    this.add(() => {
+      const ids = this.#orphans.list({ after: orphans, limit: SLICE_ROWS });
+      for (const id of ids) {
+        orphans = id;
+        if (core.files.peek(id) === undefined) this.discard(id);
+      }
+      return ids.length === SLICE_ROWS;
+    });
+    const dead = core.database.statement(
+      `SELECT id FROM inode WHERE dead_from IS NOT NULL LIMIT ${SLICE_ROWS}`,
+    ).all() as { id: number }[];
+    for (const { id } of dead) {
+      const inode = core.inodes.get(id);
+      if (inode !== undefined) this.deleteDeadRows(core.files.acquire(inode));
+    }
+    this.sweepVersions();
+  }
+
+  /** Deletes garbage versions, and trash that is old enough. */
+  sweepVersions(): void {
+    const core = this.#core;
+    this.add(() =>
+      core.database.transaction(() => {
+        core.versions.expireTrash(Math.floor(core.clock.wallMs()) - TRASH_MS, SLICE_ROWS);
+        return core.versions.sweepSlice(SLICE_ROWS);
+      })
+    );
+  }
+
+  /** A nameless inode that nobody can reach: content, rows, xattrs and the inode itself go. */
+  discard(inode: number): void {
+    this.#discards.push(inode);
+  }
+
+  #discardSome(): void {
+    const core = this.#core;
+    const batch = this.#discards.splice(0, DISCARDS_AT_ONCE);
+    const big: number[] = [];
+    const gone: { path: string; bytes: number }[] = [];
+    let freed = 0;
+    core.database.transaction(() => {
+      let rowsLeft = SLICE_ROWS;
+      for (const id of batch) {
+        const inode = core.inodes.get(id);
+        if (inode === undefined || inode.nlink > 0 || inode.holds > 0) continue;
+        const rows = core.maps.range(id, { from: 0, until: Infinity, limit: rowsLeft + 1 });
+        const whole = rows.length <= rowsLeft;
+        if (!whole) rows.pop();
+        rowsLeft -= rows.length;
+        for (const row of rows) core.maps.remove(id, row.index);
+        freed += this.#subtract(inode, rows);
+        core.inodes.writeContent(inode);
+        if (!whole) {
+          big.push(id);
+          continue;
+        }
+        if (inode.incarnation > 0) {
+          gone.push({ path: core.store.path(id, inode.incarnation), bytes: 0 });
+          core.store.close(id, inode.incarnation);
+        }
+        while (this.#xattrs.deleteSome(id, SLICE_ROWS));
+        this.#orphans.delete(id);
+        core.usage.remove(id);
+        core.unsynced.delete(id);
+        core.inodes.remove(id);
+      }
+    });
+    core.space.resident -= freed;
+    if (gone.length > 0) {
+      gone[gone.length - 1].bytes = freed;
+      core.space.leaving += freed;
+      this.#unlinks.push(...gone);
+    }
+    this.#discards.unshift(...big);
+  }
+
+  /** Takes rows out of an inode's sums. Returns the charge of those that were resident. */
+  #subtract(inode: Inode, rows: MapRow[]): number {
+    const core = this.#core;
+    let resident = 0;
+    for (const row of rows) {
+      const charge = core.charge(row.length);
+      inode.allocated -= charge;
+      if (row.resident) {
+        inode.resident -= charge;
+        resident += charge;
+      }
+      if (row.chunk === 0) inode.local -= charge;
+    }
+    return resident;
+  }
+
+  /** The same, with the accountant told at once. The caller writes the inode. */
+  forgetSums(inode: Inode, rows: MapRow[]): void {
+    this.#core.space.resident -= this.#subtract(inode, rows);
+  }
+
+  /** Deletes map rows from `deadFrom` on, slice by slice; whoever needs them is parked meanwhile. */
+  deleteDeadRows(file: FileState): void {
+    const core = this.#core;
+    const inode = file.inode;
+    file.jobs++;
+    this.add(() => {
+      const rows = core.maps.range(inode.id, {
+        from: inode.deadFrom!,
+        until: Infinity,
+        limit: SLICE_ROWS,
+      });
+      const done = rows.length < SLICE_ROWS;
+      const freed = this.#subtract(inode, rows);
+      core.database.transaction(() => {
+        for (const row of rows) core.maps.remove(inode.id, row.index);
+        if (done) inode.deadFrom = undefined;
+        core.inodes.writeContent(inode);
+      });
+      core.space.resident -= freed;
+      if (!done) return true;
+      file.jobs--;
+      this.trimLater(file);
+      core.lot.wake(file, "slices");
+      core.files.dropIfIdle(file);
+      return false;
+    });
+  }
+
+  /** The file became shorter: once its rows are durable, the content file follows. */
+  trimLater(file: FileState): void {
+    this.#trim(file, undefined);
+  }
+
+  /** A chunk became a hole: once that is durable, its bytes go, unless it was written again. */
+  punchLater(file: FileState, index: number): void {
+    this.#trim(file, index);
+  }
+
+  #trim(file: FileState, index: number | undefined): void {
+    let indices = this.#trims.get(file);
+    if (indices === undefined) {
+      if (file.inode.incarnation === 0) return;
+      indices = new Set();
+      this.#trims.set(file, indices);
+      file.jobs++;
+    }
+    if (index !== undefined) indices.add(index);
+    this.#trimTimer ??= this.#core.timers.after(TRIM_MS, () => this.#trimNow());
+  }
+
+  #trimNow(): void {
+    const core = this.#core;
+    this.#trimTimer = undefined;
+    const trims = [...this.#trims];
+    this.#trims.clear();
+    core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
+      if (errno !== 0) core.syncFailed(errno, "the metadata");
+      for (const [file, indices] of trims) {
+        file.jobs--;
+        if (errno === 0 && file.inode.incarnation > 0) this.#trimFile(file, indices);
+        core.files.dropIfIdle(file);
+      }
+      core.space.forgetReading();
+    });
+  }
+
+  #trimFile(file: FileState, indices: Set<number>): void {
+    const core = this.#core;
+    const inode = file.inode;
+    const content = core.content(inode, false);
+    if (content === undefined) return;
+    for (const index of indices) {
+      if (file.row(index) === null) {
+        core.store.punch(content, index * core.chunkSize, core.chunkSize);
+      }
+    }
+    core.flush(file);
+    const last = core.maps.last(inode.id);
+    const end = last === undefined ? 0 : last.index * core.chunkSize + last.length;
+    if (core.store.length(content) > end) core.store.truncate(content, end);
+  }
+
+  /** Unlinks a content file; `bytes` stay counted until the disk has let go of them. */
+  unlink(path: string, bytes: number): void {
+    this.#core.space.leaving += bytes;
+    this.#unlinks.push({ path, bytes });
+  }
+
+  /** Law 3: the rows that say "gone" are durable before the bytes go. */
+  #unlinkSome(): void {
+    const core = this.#core;
+    const batch = this.#unlinks;
+    this.#unlinks = [];
+    this.#unlinking = true;
+    const done = (errno: number, what: string) => {
+      this.#unlinking = false;
+      for (const { bytes } of batch) core.space.leaving -= bytes;
+      core.space.forgetReading();
+      if (errno !== 0) {
+        core.emit({ event: "defect", message: `${what} failed with errno ${errno}` });
+      }
+      this.onFreed();
+    };
+    core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
+      if (errno !== 0) {
+        core.syncFailed(errno, "the metadata");
+        return done(errno, "syncing the metadata before content is unlinked");
+      }
+      core.helper.unlink(batch.map(({ path }) => path), (failed) => {
+        done(failed, "unlinking content files");
+      });
+    });
+  }
+
+  /** Told when bytes have left the disk. */
+  onFreed: () => void = () => {};
+}

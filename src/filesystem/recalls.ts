@@ -1,0 +1,277 @@
+/**
+ * Absent chunks that are wanted, from the first request to the durable row (law 4): asks the engine
+ * once per chunk, sets space aside, puts verified bytes into the content file, wakes readers at once,
+ * and writes the resident rows after a sync, in batches. Late bytes never overwrite newer ones.
+ */
+import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
+import type { Core } from "./core.ts";
+import type { FileState, Recall } from "./file_state.ts";
+import type { Parking } from "./parking_lot.ts";
+import type { ChunkLocation, Commands } from "./protocol.ts";
+
+/** How long recalled bytes wait for others before they are synced together, milliseconds. */
+const SETTLE_MS = 100;
+/** … or as soon as one file has this many. */
+const SETTLE_CHUNKS = 8;
+
+export class Recalls {
+  readonly #core: Core;
+  /** Asked for, but there is no space for them yet. In order. */
+  #hungry: { file: FileState; recall: Recall }[] = [];
+  #settleTimer: (() => void) | undefined;
+  readonly #unsettled = new Set<FileState>();
+  /** Told of every chunk that became readable or will not come. */
+  onSettled: (file: FileState, index: number, failed?: string) => void = () => {};
+  onPressure: () => void = () => {};
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  get hungry(): number {
+    return this.#hungry.length;
+  }
+
+  /** Bytes that recalls wait for. */
+  get hungryBytes(): number {
+    let bytes = 0;
+    for (const { file, recall } of this.#hungry) bytes += this.#size(file, recall.index);
+    return bytes;
+  }
+
+  #size(file: FileState, index: number): number {
+    return this.#core.charge(file.row(index)?.length ?? 0);
+  }
+
+  /** Wants chunks of a file whose rows say absent. Asks for each only once. */
+  want(file: FileState, indices: Iterable<number>, urgency: Recall["urgency"]): void {
+    for (const index of indices) {
+      const known = file.recalls.get(index);
+      if (known !== undefined) {
+        if (urgency === "reader" && known.urgency !== "reader") {
+          known.urgency = "reader";
+          if (known.announced) {
+            const { id, incarnation } = file.inode;
+            this.#core.emit({ event: "recallUrgent", inode: id, incarnation, index });
+          }
+        }
+        continue;
+      }
+      const row = file.row(index);
+      if (row === null || row.resident || row.chunk === 0 || file.volatile.has(index)) continue;
+      // Its bytes are about to be punched: whoever waits runs again after that.
+      if (file.punching.has(index)) continue;
+      const size = this.#core.charge(row.length);
+      // What nobody waits for must not drive anything else out.
+      if (urgency === "ahead" && this.#core.space.excess("high") + size > 0) continue;
+      const recall: Recall = { index, chunk: row.chunk, reserved: 0, urgency, announced: false };
+      file.recalls.set(index, recall);
+      if (this.#core.space.admits(size)) {
+        this.#announce(file, recall, size);
+      } else {
+        this.#hungry.push({ file, recall });
+        this.onPressure();
+      }
+    }
+  }
+
+  #announce(file: FileState, recall: Recall, size: number): void {
+    const core = this.#core;
+    const location = core.chunks.get(recall.chunk) as ChunkLocation | undefined;
+    const row = file.row(recall.index);
+    if (location === undefined || row === null) {
+      this.#drop(file, recall, "the chunk is not in the database");
+      return;
+    }
+    recall.reserved = size;
+    core.space.reserved += size;
+    recall.announced = true;
+    core.emit({
+      event: "recall",
+      inode: file.inode.id,
+      incarnation: file.inode.incarnation,
+      index: recall.index,
+      length: row.length,
+      location,
+      urgency: recall.urgency,
+    });
+  }
+
+  /** Space has been freed: asks for what waited. */
+  feed(): void {
+    while (this.#hungry.length > 0) {
+      const { file, recall } = this.#hungry[0];
+      if (file.recalls.get(recall.index) !== recall) {
+        this.#hungry.shift();
+        continue;
+      }
+      const size = this.#size(file, recall.index);
+      if (!this.#core.space.admits(size)) return;
+      this.#hungry.shift();
+      this.#announce(file, recall, size);
+    }
+  }
+
+  #unreserve(recall: Recall): void {
+    this.#core.space.reserved -= recall.reserved;
+    recall.reserved = 0;
+  }
+
+  #drop(file: FileState, recall: Recall, reason: string): void {
+    file.recalls.delete(recall.index);
+    this.#unreserve(recall);
+    for (const parking of [...file.parked]) {
+      if (parking.reason === "recall" && parking.indices.includes(recall.index)) {
+        this.#core.lot.fail(parking, Errno.EIO);
+      }
+    }
+    this.onSettled(file, recall.index, reason);
+    this.#core.files.dropIfIdle(file);
+  }
+
+  /** A parked request has left without its bytes: what nobody waits for any more is cancelled. */
+  abandoned(parking: Parking): void {
+    const file = parking.file;
+    if (file === undefined || parking.reason !== "recall") return;
+    for (const index of parking.indices) {
+      const recall = file.recalls.get(index);
+      if (recall === undefined || recall.urgency !== "reader") continue;
+      const waiting = [...file.parked].some((other) =>
+        other.reason === "recall" && other.indices.includes(index)
+      );
+      if (!waiting) this.cancel(file, index);
+    }
+    this.#core.files.dropIfIdle(file);
+  }
+
+  /** Stops wanting a chunk: a program is about to write all of it, or nobody waits. */
+  cancel(file: FileState, index: number): void {
+    const recall = file.recalls.get(index);
+    if (recall === undefined) return;
+    file.recalls.delete(index);
+    this.#unreserve(recall);
+    const { id, incarnation } = file.inode;
+    if (recall.announced) {
+      this.#core.emit({ event: "recallCancelled", inode: id, incarnation, index });
+    }
+    this.onSettled(file, index, "cancelled");
+  }
+
+  /** The engine brings verified bytes. False: not wanted any more, or the disk would not take them. */
+  install(argument: Commands["install"][0]): boolean {
+    const core = this.#core;
+    const file = core.files.peek(argument.inode);
+    const recall = file?.recalls.get(argument.index);
+    if (file === undefined || recall === undefined) return false;
+    const row = file.row(argument.index);
+    if (
+      file.inode.incarnation !== argument.incarnation || recall.chunk !== argument.chunk ||
+      row === null || row.resident || row.chunk !== argument.chunk ||
+      argument.bytes.length < row.length
+    ) return false;
+    try {
+      const content = core.content(file.inode, true)!;
+      core.store.write(
+        content,
+        argument.bytes.subarray(0, row.length),
+        argument.index * core.chunkSize,
+      );
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      // The disk is full, whoever filled it: ask again when there is space.
+      core.space.forgetReading();
+      this.#unreserve(recall);
+      recall.announced = false;
+      this.#hungry.push({ file, recall });
+      this.onPressure();
+      return false;
+    }
+    file.recalls.delete(argument.index);
+    file.volatile.add(argument.index);
+    file.touched.set(argument.index, ++core.tick);
+    this.#unsettled.add(file);
+    core.lot.wake(file, "recall", argument.index);
+    if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
+    else this.#settleTimer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
+    return true;
+  }
+
+  /** The engine gives up on a chunk. Readers get EIO; `lost` is remembered (law 8). */
+  failed(argument: Commands["recallFailed"][0]): void {
+    const core = this.#core;
+    if (argument.lost) core.chunks.markLost(argument.chunk);
+    const file = core.files.peek(argument.inode);
+    const recall = file?.recalls.get(argument.index);
+    if (file === undefined || recall === undefined || recall.chunk !== argument.chunk) return;
+    if (file.inode.incarnation !== argument.incarnation) return;
+    this.#drop(file, recall, argument.reason);
+  }
+
+  settleAll(): void {
+    this.#settleTimer?.();
+    this.#settleTimer = undefined;
+    for (const file of [...this.#unsettled]) this.settle(file);
+  }
+
+  /** Makes recalled bytes durable, then their rows resident, then lets writers at them. */
+  settle(file: FileState): void {
+    if (file.settling || file.volatile.size === 0) return;
+    const core = this.#core;
+    const indices = [...file.volatile];
+    const { id, incarnation } = file.inode;
+    const content = core.store.open(id, incarnation, false);
+    if (content === undefined) {
+      this.#forget(file, indices);
+      return;
+    }
+    file.settling = true;
+    core.helper.sync(
+      { files: [content], folders: [core.store.folder(id)], wal: false },
+      (errno) => {
+        file.settling = false;
+        if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${id}`);
+        if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
+        else this.#becomeResident(file, indices);
+        if (file.volatile.size > 0) this.settle(file);
+        else this.#unsettled.delete(file);
+        core.lot.wake(file, "sync");
+        core.files.dropIfIdle(file);
+      },
+    );
+  }
+
+  #becomeResident(file: FileState, indices: number[]): void {
+    const core = this.#core;
+    const inode = file.inode;
+    const rows = indices.filter((index) => file.volatile.has(index)).map((index) => file.row(index))
+      .filter((row) => row !== null && !row.resident);
+    let bytes = 0;
+    for (const row of rows) bytes += core.charge(row!.length);
+    for (const row of rows) file.putPending({ ...row!, resident: true });
+    // What was reserved is now resident; the sum of both does not move.
+    core.space.reserved -= bytes;
+    core.account(inode, { resident: bytes });
+    core.inodes.touch(inode);
+    core.flush(file);
+    for (const index of indices) {
+      if (!file.volatile.delete(index)) continue;
+      this.onSettled(file, index);
+    }
+    core.usage.setResident(inode.id, true, Math.floor(core.clock.wallMs()));
+  }
+
+  /** Recalled bytes that did not become durable are not there: the rows still say absent. */
+  #forget(file: FileState, indices: number[]): void {
+    for (const index of indices) this.forgetVolatile(file, index);
+    if (file.volatile.size === 0) this.#unsettled.delete(file);
+  }
+
+  /** A recalled chunk whose row changed before it was durable (truncated, deleted). */
+  forgetVolatile(file: FileState, index: number): void {
+    if (!file.volatile.delete(index)) return;
+    const row = file.row(index);
+    if (row !== null) this.#core.space.reserved -= this.#core.charge(row.length);
+    this.onSettled(file, index, "the file changed");
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The engine's requests about uploads: which files wait, which of their chunks are local only, binding
+ * chunks to confirmed bytes (stage) and making a version of them (save). Law 2. Every answer is
+ * re-checked against what has happened since the engine asked.
+ */
+import type { MapRow } from "../metadata/map_table.ts";
+import type { Core } from "./core.ts";
+import { type Inode, isRegular } from "./inode.ts";
+import type { Commands, DirtyFile, Placement, Refusal, StagedPack } from "./protocol.ts";
+import { type Reaper, SLICE_ROWS } from "./reaper.ts";
+
+/** A chunk of an open file that was written this recently is not offered for upload, milliseconds. */
+const HOT_CHUNK_MS = 500;
+/** A nameless open file is worth uploading only when it is in the way. */
+const ORPHAN_BYTES = 64 * 1024 * 1024;
+
+export class Saver {
+  readonly #core: Core;
+  readonly #reaper: Reaper;
+
+  constructor(core: Core, reaper: Reaper) {
+    this.#core = core;
+    this.#reaper = reaper;
+  }
+
+  dirtyFiles(argument: Commands["dirtyFiles"][0]): DirtyFile[] {
+    const core = this.#core;
+    core.flushAll();
+    core.inodes.flushPending(Infinity);
+    const after = argument.after ?? { changedMs: -1, inode: 0 };
+    const rows = core.database.statement(
+      `SELECT id AS inode, generation, size, changed_ms AS changedMs, local AS localBytes, nlink
+       FROM inode WHERE dirty = 1 AND changed_ms <= ? AND (changed_ms, id) > (?, ?)
+         AND (nlink > 0 OR local >= ${ORPHAN_BYTES})
+       ORDER BY changed_ms, id LIMIT ?`,
+    ).all(
+      argument.changedBefore,
+      after.changedMs,
+      after.inode,
+      argument.limit,
+    ) as unknown as (DirtyFile & { nlink: number })[];
+    return rows.map(({ nlink: _, ...row }) => ({
+      ...row,
+      writers: core.files.peek(row.inode)?.writers ?? 0,
+    }));
+  }
+
+  dirtyChunks(argument: Commands["dirtyChunks"][0]): Commands["dirtyChunks"][1] {
+    const core = this.#core;
+    const inode = core.inodes.get(argument.inode);
+    if (inode === undefined || !isRegular(inode) || inode.deadFrom !== undefined) return undefined;
+    const file = core.files.peek(inode.id);
+    if (file !== undefined) core.flush(file);
+    if (!inode.dirty) return undefined;
+    const writers = file?.writers ?? 0;
+    const hot = writers > 0 && core.clock.wallMs() - inode.changedMs < HOT_CHUNK_MS
+      ? this.#hottest(inode)
+      : undefined;
+    const rows = core.maps.local(inode.id, argument);
+    return {
+      generation: inode.generation,
+      writers,
+      size: inode.size,
+      path: core.store.path(inode.id, inode.incarnation),
+      chunks: rows.filter((row) => row.index !== hot).map(({ index, length, generation }) => ({
+        index,
+        length,
+        generation,
+      })),
+    };
+  }
+
+  /** The chunk that a program is probably still writing. */
+  #hottest(inode: Inode): number | undefined {
+    const touched = this.#core.files.peek(inode.id)?.touched;
+    let hottest: number | undefined;
+    let tick = -1;
+    for (const [index, at] of touched ?? []) {
+      if (at > tick) [hottest, tick] = [index, at];
+    }
+    return hottest;
+  }
+
+  matchChunks({ hashes }: Commands["matchChunks"][0]): (number | undefined)[] {
+    return hashes.map((hash) => this.#core.chunks.match(hash));
+  }
+
+  stage(argument: Commands["stage"][0]): Commands["stage"][1] {
+    const core = this.#core;
+    const applied: (() => void)[] = [];
+    const placed = core.database.transaction(() => {
+      const ids = this.#addPack(argument.pack);
+      const results = argument.placements.map((placement): true | Refusal => {
+        const outcome = this.#place(placement, ids);
+        if (typeof outcome === "string") return outcome;
+        applied.push(outcome);
+        return true;
+      });
+      if (argument.pack !== undefined) core.chunks.stampUnreferenced(argument.pack.name);
+      return results;
+    });
+    for (const apply of applied) apply();
+    return { placed };
+  }
+
+  #addPack(pack: StagedPack | undefined): number[] {
+    const core = this.#core;
+    core.database.statement("UPDATE total SET sequence = sequence + 1").run();
+    return pack === undefined ? [] : core.chunks.addPack(pack, Math.floor(core.clock.wallMs()));
+  }
+
+  /** In transaction. Why not, or what to do once the transaction is committed. */
+  #place(placement: Placement, ids: number[]): Refusal | (() => void) {
+    const core = this.#core;
+    const inode = core.inodes.get(placement.inode);
+    if (inode === undefined || inode.deadFrom !== undefined) return "gone";
+    const file = core.files.peek(inode.id);
+    const index = placement.index;
+    const row = file === undefined ? core.maps.get(inode.id, index) ?? null : file.row(index);
+    if (row === null) return "gone";
+    const same = row.chunk === 0 && row.generation === placement.generation &&
+      row.length === placement.length && !file?.marking.has(index);
+    if (!same) return "changed";
+    const charge = core.charge(row.length);
+    if (placement.source.kind === "zero") {
+      core.maps.remove(inode.id, index);
+      inode.local -= charge;
+      inode.resident -= charge;
+      inode.allocated -= charge;
+      core.inodes.writeContent(inode);
+      return () => this.#becameHole(inode, index, charge);
+    }
+    const chunk = this.#chunk(placement, ids);
+    if (chunk === undefined) return "unverified";
+    const next: MapRow = { ...row, chunk };
+    core.maps.put(inode.id, next);
+    inode.local -= charge;
+    core.inodes.writeContent(inode);
+    return () => file?.putStored(index, next);
+  }
+
+  #chunk(placement: Placement, ids: number[]): number | undefined {
+    const core = this.#core;
+    const source = placement.source;
+    const chunk = source.kind === "pack"
+      ? ids[source.ordinal]
+      : source.kind === "chunk"
+      ? source.chunk
+      : undefined;
+    if (chunk === undefined) return undefined;
+    return core.chunks.usable(chunk) === placement.length ? chunk : undefined;
+  }
+
+  #becameHole(inode: Inode, index: number, charge: number): void {
+    const core = this.#core;
+    core.space.resident -= charge;
+    const file = core.files.acquire(inode);
+    file.putStored(index, null);
+    this.#reaper.punchLater(file, index);
+    core.files.dropIfIdle(file);
+  }
+
+  /** Answers through `done`, now or after the slices that a large file needs. */
+  save(argument: Commands["save"][0], done: (result: true | Refusal) => void): void {
+    const core = this.#core;
+    const refusal = this.#refuseSave(argument);
+    if (refusal !== undefined) return done(refusal);
+    const inode = core.inodes.get(argument.inode)!;
+    const file = core.files.acquire(inode);
+    core.flush(file);
+    file.jobs++;
+    let version = 0;
+    let from: number | undefined = 0;
+    const slice = (): boolean => {
+      const late = this.#refuseSave(argument);
+      if (late !== undefined) {
+        if (version > 0) core.versions.discard(version);
+        if (version > 0) this.#reaper.sweepVersions();
+        return finish(late);
+      }
+      const result = core.database.transaction(() => {
+        if (version === 0) version = this.#begin(inode);
+        from = core.versions.copySlice(version, {
+          inode: inode.id,
+          from: from!,
+          limit: SLICE_ROWS,
+        });
+        if (from === undefined) this.#publish(inode, version);
+      });
+      void result;
+      return from !== undefined || finish(true);
+    };
+    const finish = (result: true | Refusal): false => {
+      file.jobs--;
+      core.files.dropIfIdle(file);
+      done(result);
+      return false;
+    };
+    if (slice()) this.#reaper.add(slice);
+  }
+
+  #begin(inode: Inode): number {
+    return this.#core.versions.begin({
+      ...inode,
+      inode: inode.id,
+      savedMs: Math.floor(this.#core.clock.wallMs()),
+    });
+  }
+
+  #publish(inode: Inode, version: number): void {
+    const core = this.#core;
+    core.database.statement("UPDATE total SET sequence = sequence + 1").run();
+    core.versions.publish(version, {
+      inode: inode.id,
+      nowMs: Math.floor(core.clock.wallMs()),
+    });
+    inode.dirty = false;
+    core.inodes.writeContent(inode);
+  }
+
+  #refuseSave({ inode: id, generation }: Commands["save"][0]): Refusal | undefined {
+    const core = this.#core;
+    const inode = core.inodes.get(id);
+    if (inode === undefined || !isRegular(inode) || inode.nlink === 0) return "gone";
+    if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
+    const file = core.files.peek(id);
+    if (file !== undefined && file.writers > 0) return "open";
+    if (inode.local > 0) return "unstaged";
+    return undefined;
+  }
+}

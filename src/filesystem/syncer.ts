@@ -1,0 +1,125 @@
+/**
+ * close, fsync and fsyncdir (law 7): content, then (the first time) its folder, then the rows, then
+ * the WAL, and only then the answer. A failed sync is never later reported as success.
+ */
+import { Errno } from "../domain/errno.ts";
+import type { FlushRequest, FsyncRequest, Parked, RequestHeader } from "../fuse/operations.ts";
+import type { ContentFile } from "../content/content_store.ts";
+import { FsError } from "../domain/errors.ts";
+import type { Core } from "./core.ts";
+import type { FileState } from "./file_state.ts";
+import type { Handle } from "./handle_table.ts";
+import type { Inode } from "./inode.ts";
+
+export class Syncer {
+  readonly #core: Core;
+  /** Requests whose sync is done: their next run answers. The value is what they answer. */
+  readonly #finished = new Map<number, number>();
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** What a request that has been synced answers; undefined where its sync is still to be done. */
+  finished(request: RequestHeader): number | undefined {
+    const answer = this.#finished.get(request.unique);
+    if (answer !== undefined) this.#finished.delete(request.unique);
+    return answer;
+  }
+
+  /** fsync and fdatasync. */
+  fsync(handle: Handle, request: FsyncRequest): void | Parked {
+    if (this.finished(request) !== undefined) return;
+    this.#core.flush(handle.file);
+    handle.wrote = false;
+    return this.parkUntilDurable(handle.file, request, { operation: "fsync", answer: 0 });
+  }
+
+  /** A directory's entries are rows: the WAL makes them durable. */
+  fsyncdir(request: FsyncRequest): void | Parked {
+    if (this.finished(request) !== undefined) return;
+    return this.parkUntilDurable(undefined, request, { operation: "fsyncdir", answer: 0 });
+  }
+
+  /** Parks until content (of `file`, if it has any that is not durable) and rows are durable. */
+  parkUntilDurable(
+    file: FileState | undefined,
+    request: RequestHeader,
+    options: { operation: string; answer: number },
+  ): Parked {
+    const core = this.#core;
+    if (core.readOnlyReason !== undefined && core.database.setting("suspect") !== undefined) {
+      throw new FsError(Errno.EIO, core.readOnlyReason);
+    }
+    const content = file === undefined ? undefined : this.#unsyncedContent(file.inode);
+    const parked: Parked = core.lot.park(request, {
+      operation: options.operation,
+      reason: "sync",
+    });
+    const parking = core.lot.find(request.unique)!;
+    if (file !== undefined) file.jobs++;
+    this.#sync(file?.inode, content, (errno) => {
+      if (file !== undefined) {
+        file.jobs--;
+        core.files.dropIfIdle(file);
+      }
+      if (core.lot.find(request.unique) !== parking) return;
+      if (errno !== 0) {
+        core.lot.fail(parking, Errno.EIO);
+        return;
+      }
+      this.#finished.set(request.unique, options.answer);
+      core.lot.resume(parking);
+    });
+    return parked;
+  }
+
+  #unsyncedContent(inode: Inode): ContentFile | undefined {
+    const core = this.#core;
+    if (!core.unsynced.has(inode.id)) return undefined;
+    return core.content(inode, false);
+  }
+
+  #sync(
+    inode: Inode | undefined,
+    content: ContentFile | undefined,
+    done: (errno: number) => void,
+  ): void {
+    const core = this.#core;
+    const first = content !== undefined && !content.entryDurable;
+    if (inode !== undefined) core.unsynced.delete(inode.id);
+    core.helper.sync({
+      files: content === undefined ? [] : [content],
+      folders: first ? [core.store.folder(inode!.id)] : [],
+      wal: true,
+    }, (errno) => {
+      if (errno !== 0) {
+        core.syncFailed(errno, inode === undefined ? "the metadata" : `inode ${inode.id}`);
+      } else if (content !== undefined) content.entryDurable = true;
+      done(errno);
+    });
+  }
+
+  /** Law 7: unsynced content of `source` becomes durable before it takes over another file's name. */
+  beforeReplace(request: RequestHeader, source: Inode): void | Parked {
+    if (this.finished(request) !== undefined) return;
+    const core = this.#core;
+    if (!core.unsynced.has(source.id)) return;
+    const file = core.files.acquire(source);
+    core.flush(file);
+    return this.parkUntilDurable(file, request, { operation: "rename", answer: 0 });
+  }
+
+  /** close(2) of one descriptor: what was written is committed, and so survives a kill of this process. */
+  flush(handle: Handle, request: FlushRequest): void | Parked {
+    if (this.finished(request) !== undefined) return;
+    const file = handle.file;
+    this.#core.flush(file);
+    handle.wrote = false;
+    if (!handle.writes || !file.truncated) return;
+    // Replaced by truncation: like ext4, do not leave an empty file behind after a power cut.
+    file.truncated = false;
+    if (!this.#core.unsynced.has(file.inode.id)) return;
+    return this.parkUntilDurable(file, request, { operation: "close", answer: 0 });
+  }
+}

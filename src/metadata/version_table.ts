@@ -1,0 +1,135 @@
+/**
+ * Saved versions of files: what the bucket can restore. Owns the SQL of `version` and
+ * `version_chunk`. Work that grows with a file is cut into slices by the callers.
+ */
+import type { MetadataDatabase } from "./database.ts";
+import { VersionKind } from "./schema.ts";
+
+/** What a version takes from the inode, all at one moment. */
+export interface VersionHead {
+  inode: number;
+  generation: number;
+  size: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  mtimeS: number;
+  mtimeNs: number;
+  savedMs: number;
+}
+
+export class VersionTable {
+  readonly #database: MetadataDatabase;
+
+  constructor(database: MetadataDatabase) {
+    this.#database = database;
+  }
+
+  /** Begins a version; it is nothing until `publish`. Returns its id. */
+  begin(head: VersionHead): number {
+    const result = this.#database.statement(
+      `INSERT INTO version (inode, kind, generation, size, mode, uid, gid, mtime_s, mtime_ns, saved_ms)
+       VALUES (?, ${VersionKind.BUILDING}, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ).run(
+      head.inode,
+      head.generation,
+      head.size,
+      head.mode,
+      head.uid,
+      head.gid,
+      head.mtimeS,
+      head.mtimeNs,
+      head.savedMs,
+    );
+    return Number(result.lastInsertRowid);
+  }
+
+  /** Copies up to `limit` rows of the working map from `from` on. Returns where to go on; undefined at the end. */
+  copySlice(
+    version: number,
+    slice: { inode: number; from: number; limit: number },
+  ): number | undefined {
+    this.#database.statement(
+      `INSERT INTO version_chunk (version, idx, chunk, length)
+       SELECT ?, idx, chunk, length FROM map WHERE inode = ? AND idx >= ? ORDER BY idx LIMIT ?`,
+    ).run(version, slice.inode, slice.from, slice.limit);
+    const row = this.#database.statement(
+      `SELECT idx FROM version_chunk WHERE version = ? ORDER BY idx DESC LIMIT 1`,
+    ).get(version) as { idx: number } | undefined;
+    if (row === undefined) return undefined;
+    const more = this.#database.statement(
+      `SELECT 1 FROM map WHERE inode = ? AND idx > ? LIMIT 1`,
+    ).get(slice.inode, row.idx);
+    return more === undefined ? undefined : row.idx + 1;
+  }
+
+  /** Makes a finished version the saved one; what it supersedes goes to the trash. */
+  publish(version: number, options: { inode: number; nowMs: number }): void {
+    this.#database.statement(
+      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?
+       WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
+    ).run(options.nowMs, options.inode);
+    this.#database.statement(`UPDATE version SET kind = ${VersionKind.SAVED} WHERE id = ?`)
+      .run(version);
+  }
+
+  discard(version: number): void {
+    this.#database.statement(`UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE id = ?`)
+      .run(version);
+  }
+
+  /** Law 6: the saved version (or predecessors) of `victim` now wait on `heir`, which took its name. */
+  inherit(victim: number, options: { heir: number; name: Uint8Array }): void {
+    this.#database.statement(
+      `UPDATE version SET kind = ${VersionKind.PREDECESSOR}, inode = ?, path = ?
+       WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
+    ).run(options.heir, options.name, victim);
+  }
+
+  /** The file is gone: its versions go to the trash under its last name. */
+  trash(inode: number, options: { name: Uint8Array; nowMs: number }): void {
+    this.#database.statement(
+      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?, path = ?
+       WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
+    ).run(options.nowMs, options.name, inode);
+  }
+
+  /** Predecessors of a file that already has a saved version of its own are not needed. */
+  hasSaved(inode: number): boolean {
+    return this.#database.statement(
+      `SELECT 1 FROM version WHERE inode = ? AND kind = ${VersionKind.SAVED}`,
+    ).get(inode) !== undefined;
+  }
+
+  /** After an unclean stop: versions that were being built are garbage. */
+  abandonBuilding(): void {
+    this.#database.statement(
+      `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE kind = ${VersionKind.BUILDING}`,
+    ).run();
+  }
+
+  /** Trash older than `beforeMs` becomes garbage, at most `limit` versions. Returns how many. */
+  expireTrash(beforeMs: number, limit: number): number {
+    const result = this.#database.statement(
+      `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE id IN
+         (SELECT id FROM version WHERE kind = ${VersionKind.TRASH} AND trashed_ms < ? LIMIT ?)`,
+    ).run(beforeMs, limit);
+    return Number(result.changes);
+  }
+
+  /** Deletes up to `limit` rows of garbage versions. False when there was nothing left to do. */
+  sweepSlice(limit: number): boolean {
+    const garbage = this.#database.statement(
+      `SELECT id FROM version WHERE kind = ${VersionKind.GARBAGE} LIMIT 1`,
+    ).get() as { id: number } | undefined;
+    if (garbage === undefined) return false;
+    const result = this.#database.statement(
+      `DELETE FROM version_chunk WHERE version = ? AND idx IN
+         (SELECT idx FROM version_chunk WHERE version = ? LIMIT ?)`,
+    ).run(garbage.id, garbage.id, limit);
+    if (Number(result.changes) < limit) {
+      this.#database.statement(`DELETE FROM version WHERE id = ?`).run(garbage.id);
+    }
+    return true;
+  }
+}
