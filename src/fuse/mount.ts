@@ -3,6 +3,7 @@
  * through the setuid helper `fusermount3`. Owns no state; the descriptor it returns belongs to the
  * caller. It never touches what is inside a mount, only the mount point before and after.
  */
+import { resolve } from "node:path";
 import { Errno, errnoName } from "../domain/errno.ts";
 import { UserError } from "../domain/errors.ts";
 import * as libc from "../runtime/libc.ts";
@@ -75,17 +76,22 @@ export function unmount(
 function mountPointOf(directory: string): string {
   const refuse = (reason: string, hint: string) =>
     new UserError(`cannot mount at '${directory}': ${reason}`, { hint });
-  const status = libc.stat(directory);
-  if (status === -Errno.ENOTCONN) {
+  const refuseMounted = (path: string) => {
+    if (mountAt(path)?.type !== TYPE) return;
     throw refuse(
-      "an earlier mount whose process is gone is still there",
-      `remove it first: umount -l '${directory}' (or fusermount3 -u -z)`,
+      "a zero file system is mounted there already, or was left behind by a process that is gone",
+      `unmount it first: zero unmount '${directory}', or umount -l '${directory}'`,
     );
-  }
+  };
+  // Before the path is touched: what hangs there would hang us.
+  refuseMounted(resolve(directory));
+  const status = libc.stat(directory);
   if (status === -Errno.ENOENT) throw refuse("no such directory", `mkdir -p '${directory}'`);
   if (typeof status === "number") throw refuse(errnoName(-status), "check the path's permissions");
   if (!libc.isDirectory(status.mode)) throw refuse("not a directory", "name a directory");
-  return Deno.realPathSync(directory);
+  const path = Deno.realPathSync(directory);
+  refuseMounted(path);
+  return path;
 }
 
 /** The kernel's own options, beside those of each way to mount. */

@@ -7,7 +7,7 @@
  * fsync could report success after a failed write-back, so a failed fsync or fdatasync is always EIO.
  */
 import { Errno } from "../domain/errno.ts";
-import { buffer, errno, symbols } from "./libc_symbols.ts";
+import { buffer, cstring, errno, type PathLike, symbols } from "./libc_symbols.ts";
 
 /** fdatasync(2). Any failure is reported as EIO. */
 export async function fdatasyncInBackground(fd: number): Promise<number> {
@@ -43,4 +43,16 @@ export async function preadInBackground(
   if (n >= 0) return n;
   const again = symbols.pread(fd, buffer(into), length, at);
   return again < 0 ? -errno() : again;
+}
+
+/**
+ * Whether statvfs(3) of `path` succeeds. It is the one call that a FUSE mount cannot answer from a
+ * cache, so it tells whether its server lives; where that hangs, the promise stays open.
+ */
+export async function statvfsWorksInBackground(path: PathLike): Promise<boolean> {
+  const name = cstring(path);
+  const into = new Uint8Array(112);
+  const result = await symbols.background_statvfs(name, into);
+  // Both buffers are used here, so that neither is collected while the call runs.
+  return result >= 0 && name.length > 0 && into.length > 0;
 }

@@ -64,6 +64,12 @@ const library = Deno.dlopen("libc.so.6", {
     result: "i32",
     nonblocking: true,
   },
+  background_statvfs: {
+    name: "statvfs",
+    parameters: ["buffer", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
   background_pread: {
     name: "pread",
     parameters: ["i32", "buffer", "usize", "i64"],
