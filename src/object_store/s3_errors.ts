@@ -15,9 +15,13 @@ export interface Answer {
   headers: Record<string, string>;
 }
 
-/** Says that an HTTP 2xx was no answer of a store, such as the page of a captive portal. */
+/**
+ * Says that an HTTP 2xx was no answer of a store, such as the page of a captive portal. (Swift calls
+ * the empty bodies of its answers HTML too, but like every store it gives each request an id.)
+ */
 export function isForeign(answer: Answer): boolean {
-  return /^text\/html\b/i.test(answer.headers["content-type"] ?? "");
+  return answer.headers["x-amz-request-id"] === undefined &&
+    /^text\/html\b/i.test(answer.headers["content-type"] ?? "");
 }
 
 const byCode: Record<string, StoreErrorKind> = {

@@ -254,10 +254,13 @@ export class B2Simulator implements SimulatorControl {
   /** Adds what every answer of B2 carries. */
   #complete(response: WireResponse): WireResponse {
     const id = (++this.#requests).toString(16).padStart(16, "0");
+    // A web page is the answer of something else.
+    const own = response.headers["content-type"]?.startsWith("text/html")
+      ? {}
+      : { "x-amz-request-id": id, "x-amz-id-2": `simulated-${id}` };
     const headers: Record<string, string> = {
       date: new Date(this.#nowMs()).toUTCString(),
-      "x-amz-request-id": id,
-      "x-amz-id-2": `simulated-${id}`,
+      ...own,
       ...response.headers,
     };
     if (response.status !== 204) headers["content-length"] ??= String(response.body.length);
