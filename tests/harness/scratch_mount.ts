@@ -1,0 +1,216 @@
+/**
+ * A mount of the built program in scratch directories: cache, store and mount point, all below one
+ * temporary directory that goes away whatever happens. The mount is touched by child processes only.
+ *
+ *     await using mount = await ScratchMount.create();
+ *     await mount.sh("echo hello > file && cat file");
+ */
+import { requireCode, run, type RunOptions, type RunResult, runZero } from "./zero_process.ts";
+
+export interface ScratchOptions {
+  /** Directory for everything; by default the system's temporary directory. */
+  parent?: string;
+  /** Directory for the cache alone, such as a small loop device. */
+  cacheParent?: string;
+  /** More arguments of `zero mount`. */
+  mountArguments?: string[];
+  /** More environment of `zero`. */
+  env?: Record<string, string>;
+  /** Store URL instead of a scratch directory. */
+  store?: string;
+  /** Does not mount yet. */
+  unmounted?: boolean;
+}
+
+const CLEANUP_TIMEOUT_MS = 20_000;
+
+export class ScratchMount {
+  readonly mountpoint: string;
+  readonly cache: string;
+  /** The folder that plays the bucket (unless a URL was given). */
+  readonly storeDirectory: string;
+  readonly store: string;
+  readonly #options: ScratchOptions;
+
+  private constructor(readonly directory: string, options: ScratchOptions) {
+    this.#options = options;
+    this.mountpoint = `${directory}/mnt`;
+    this.cache = `${options.cacheParent ?? directory}/cache`;
+    this.storeDirectory = `${directory}/store`;
+    this.store = options.store ?? `file://${this.storeDirectory}`;
+  }
+
+  static async create(options: ScratchOptions = {}): Promise<ScratchMount> {
+    const directory = await Deno.makeTempDir({ prefix: "zero-scratch-", dir: options.parent });
+    const scratch = new ScratchMount(directory, options);
+    try {
+      await Deno.mkdir(scratch.mountpoint);
+      if (!options.unmounted) await scratch.mount();
+      return scratch;
+    } catch (error) {
+      await scratch[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Runs `zero` with arguments, as the user whose home is the scratch directory. */
+  zero(args: string[], options: RunOptions = {}): Promise<RunResult> {
+    const env = { ...this.#options.env, ...options.env };
+    return runZero(args, { ...options, env, home: this.directory });
+  }
+
+  /** Runs `zero` and insists on its exit code. */
+  async zeroOk(args: string[], options: RunOptions & { code?: number } = {}): Promise<RunResult> {
+    const result = await this.zero(args, options);
+    return requireCode(result, options.code ?? 0, `zero ${args.join(" ")}${await this.logTail()}`);
+  }
+
+  /** `zero ARGS --json`, parsed. */
+  async json<T>(args: string[], options: RunOptions & { code?: number } = {}): Promise<T> {
+    return JSON.parse((await this.zeroOk([...args, "--json"], options)).stdout) as T;
+  }
+
+  /** Mounts, and waits until the mount answers another process. */
+  async mount(...more: string[]): Promise<RunResult> {
+    const result = await this.zeroOk([
+      "mount",
+      "--store",
+      this.store,
+      "--cache",
+      this.cache,
+      ...this.#options.mountArguments ?? [],
+      ...more,
+      this.mountpoint,
+    ]);
+    await this.sh("stat -f . >/dev/null");
+    return result;
+  }
+
+  unmount(...more: string[]): Promise<RunResult> {
+    return this.zeroOk(["unmount", ...more, this.mountpoint]);
+  }
+
+  /** Runs a shell script in the mount; fails unless it ends with `code` (0). Returns its output. */
+  async sh(script: string, options: RunOptions & { code?: number } = {}): Promise<string> {
+    const result = await this.trySh(script, options);
+    requireCode(result, options.code ?? 0, `in the mount: ${script}${await this.logTail()}`);
+    return result.stdout;
+  }
+
+  /** The same without insisting on anything. */
+  trySh(script: string, options: RunOptions = {}): Promise<RunResult> {
+    // The shell enters the mount itself: this process never touches it, not even to start a child there.
+    return run("sh", ["-c", `cd "$0" && ${script}`, this.mountpoint], options);
+  }
+
+  /** The daemon's process id, from the lock file; undefined while nobody serves the cache. */
+  daemonPid(): number | undefined {
+    const text = readIfThere(`${this.cache}/lock`);
+    const pid = Number(text?.split("\n")[0]);
+    return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+  }
+
+  /** Kills the daemon as a crash would, and waits until it is gone. */
+  async killDaemon(): Promise<void> {
+    const pid = this.daemonPid();
+    if (pid === undefined) throw new Error("no daemon serves this cache");
+    Deno.kill(pid, "SIGKILL");
+    await processGone(pid);
+  }
+
+  /** The end of the daemon's log, for messages. */
+  async logTail(): Promise<string> {
+    const text = await Promise.resolve(readIfThere(`${this.cache}/zero.log`));
+    return text === undefined ? "" : `\nzero.log: ${text.trim().split("\n").slice(-20).join("\n")}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pid = this.daemonPid();
+    if (isMounted(this.mountpoint)) {
+      await this.zero(["unmount", "--no-flush", this.mountpoint], {
+        timeoutMs: CLEANUP_TIMEOUT_MS,
+      });
+    }
+    const entry = isMounted(this.mountpoint);
+    if (entry) {
+      await run("sh", [
+        "-c",
+        "mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections; " +
+        'echo 1 > "/sys/fs/fuse/connections/$1/abort"; umount -l "$0"',
+        this.mountpoint,
+        entry.connection,
+      ], { timeoutMs: CLEANUP_TIMEOUT_MS });
+    }
+    if (pid !== undefined && isOurDaemon(pid)) {
+      Deno.kill(pid, "SIGKILL");
+      await processGone(pid);
+    }
+    await Deno.remove(this.cache, { recursive: true }).catch(ignoreMissing);
+    await Deno.remove(this.directory, { recursive: true });
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The connection number of a mount, from the mount table; the mount itself is not touched. */
+export function isMounted(mountpoint: string): { connection: string } | undefined {
+  for (const line of Deno.readTextFileSync("/proc/self/mountinfo").split("\n")) {
+    const fields = line.split(" ");
+    if (fields[4] === mountpoint) return { connection: fields[2].split(":")[1] };
+  }
+  return undefined;
+}
+
+function isOurDaemon(pid: number): boolean {
+  return readIfThere(`/proc/${pid}/cmdline`)?.includes("--daemon-child") ?? false;
+}
+
+/** Waits until a process has ended (zombies of others count as ended). */
+export async function processGone(pid: number): Promise<void> {
+  for (let waited = 0; waited < 10_000; waited += 20) {
+    const status = readIfThere(`/proc/${pid}/stat`);
+    if (status === undefined || / [ZX] /.test(status.slice(status.lastIndexOf(")")))) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`process ${pid} did not end`);
+}
+
+/** A small disk of its own: an ext4 image on a loop device, mounted below a temporary directory. */
+export class LoopDisk {
+  private constructor(readonly directory: string, readonly mountpoint: string) {}
+
+  static async create(options: { mebibytes: number }): Promise<LoopDisk> {
+    const directory = await Deno.makeTempDir({ prefix: "zero-disk-" });
+    const disk = new LoopDisk(directory, `${directory}/disk`);
+    const script = 'truncate -s "$1M" image && mkfs.ext4 -q -m 0 -F image && mkdir disk && ' +
+      "mount -o loop image disk && rmdir disk/lost+found";
+    const result = await run("sh", [
+      "-c",
+      `cd "$0" && ${script}`,
+      directory,
+      `${options.mebibytes}`,
+    ]);
+    if (result.code !== 0) {
+      await disk[Symbol.asyncDispose]();
+      throw new Error(`no loop disk could be made: ${result.stderr}`);
+    }
+    return disk;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Unmounting also frees the loop device, which mount(8) made to clear itself.
+    if (isMounted(this.mountpoint)) await run("umount", ["-l", this.mountpoint]);
+    await Deno.remove(this.directory, { recursive: true });
+  }
+}
