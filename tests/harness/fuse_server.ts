@@ -28,13 +28,14 @@ const session = new Session(device, filesystem, {
     console.error("defect", opcode, error);
   },
 });
-console.log(`ready ${mounted.connection}`);
-
 const poll = new libc.PollSet([
   { fd: device.fd, events: libc.POLL.IN },
   { fd: 0, events: libc.POLL.IN },
 ]);
-let result = session.serve(1024);
+// The kernel's INIT comes first; before it is answered nothing works, not even telling an abort.
+let result = session.serve(1);
+while (session.negotiated === undefined && poll.wait(10_000) > 0) result = session.serve(1);
+console.log(`ready ${mounted.connection}`);
 while (result === "drained" || result === "more") {
   if (result === "drained") poll.wait(-1);
   if (poll.ready(1) !== 0) unmount(mounted, { lazy: true });
