@@ -1,6 +1,6 @@
 /**
- * A process that serves `MemoryFilesystem` on a real mount, for tests: `fuse_server.ts DIRECTORY
- * [--helper]`. Prints a line `ready N` (N: the connection's number) once it serves, and `end RESULT`
+ * A process that serves `TrickyFilesystem` on a real mount, for tests: `fuse_server.ts DIRECTORY
+ * [--helper] [--passthrough]`. Prints a line `ready N` (N: the connection's number) once it serves, and `end RESULT`
  * when the kernel has let go. Unmounting from outside ends it; so does the end of its standard input,
  * so that it never outlives the test.
  */
@@ -9,7 +9,7 @@ import { KernelDevice } from "../../src/fuse/device.ts";
 import { mount, unmount } from "../../src/fuse/mount.ts";
 import { Session } from "../../src/fuse/session.ts";
 import * as libc from "../../src/runtime/libc.ts";
-import { MemoryFilesystem } from "./memory_filesystem.ts";
+import { TrickyFilesystem } from "./tricky_filesystem.ts";
 
 const [directory, ...flags] = Deno.args;
 const mounted = mount(directory, {
@@ -18,11 +18,11 @@ const mounted = mount(directory, {
 });
 const device = new KernelDevice(mounted.fd);
 const { uid, gid } = libc.processIds();
-const filesystem = new MemoryFilesystem(systemClock.now, { uid, gid });
+const filesystem = new TrickyFilesystem(systemClock.now, { uid, gid });
 let defects = 0;
 const session = new Session(device, filesystem, {
   acl: false,
-  passthrough: false,
+  passthrough: flags.includes("--passthrough"),
   onDefect: (error, opcode) => {
     defects++;
     console.error("defect", opcode, error);
@@ -32,6 +32,8 @@ const poll = new libc.PollSet([
   { fd: device.fd, events: libc.POLL.IN },
   { fd: 0, events: libc.POLL.IN },
 ]);
+filesystem.session = session;
+filesystem.tell = (line) => console.log(line);
 // The kernel's INIT comes first; before it is answered nothing works, not even telling an abort.
 let result = session.serve(1);
 while (session.negotiated === undefined && poll.wait(10_000) > 0) result = session.serve(1);

@@ -178,7 +178,7 @@ export class MemoryFilesystem implements fuse.FilesystemOperations {
     return { entry: this.#entry(node), open: { handle: node.inode, flags: 0 } };
   }
 
-  read(request: fuse.ReadRequest, into: Uint8Array): number {
+  read(request: fuse.ReadRequest, into: Uint8Array): number | fuse.Parked {
     const node = this.#node(request.inode);
     const end = Math.min(node.size, request.offset + into.length);
     if (end <= request.offset) return 0;
@@ -197,7 +197,7 @@ export class MemoryFilesystem implements fuse.FilesystemOperations {
   }
 
   flush(): void {}
-  release(): void {}
+  release(_request: fuse.ReleaseRequest): void {}
   fsync(): void {}
   fsyncdir(): void {}
 

@@ -143,6 +143,11 @@ export class ServedMount implements AsyncDisposable {
     await this.server.status;
   }
 
+  /** Resolves when the server's output matches. */
+  async said(pattern: RegExp): Promise<void> {
+    await this.#line(pattern);
+  }
+
   /** What the server says when the kernel has let go, without unmounting here. */
   async end(): Promise<string> {
     return (await this.#line(/^end .*$/m))[0];
