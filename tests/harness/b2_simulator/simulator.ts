@@ -255,7 +255,7 @@ export class B2Simulator implements SimulatorControl {
   #complete(response: WireResponse): WireResponse {
     const id = (++this.#requests).toString(16).padStart(16, "0");
     // A web page is the answer of something else.
-    const own = response.headers["content-type"]?.startsWith("text/html")
+    const own: Record<string, string> = response.headers["content-type"]?.startsWith("text/html")
       ? {}
       : { "x-amz-request-id": id, "x-amz-id-2": `simulated-${id}` };
     const headers: Record<string, string> = {
