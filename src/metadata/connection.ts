@@ -76,7 +76,7 @@ export function attachHistory(
   } catch (error) {
     if (readOnly) return false;
     if (!isDamaged(error)) throw error;
-    connection.exec("DETACH history");
+    if (isAttached(connection)) connection.exec("DETACH history");
     for (const suffix of ["", "-wal", "-shm"]) {
       try {
         Deno.removeSync(path + suffix);
@@ -86,6 +86,11 @@ export function attachHistory(
     }
     return attach(connection, { path, readOnly });
   }
+}
+
+function isAttached(connection: DatabaseSync): boolean {
+  return connection.prepare("SELECT 1 FROM pragma_database_list WHERE name = 'history'").get() !==
+    undefined;
 }
 
 function attach(
@@ -102,11 +107,21 @@ function attach(
   const exists = connection.prepare(
     "SELECT 1 FROM history.sqlite_schema WHERE name = 'usage_candidate'",
   ).get();
-  if (exists !== undefined) return true;
+  if (exists !== undefined) return historyIsComplete(connection);
   if (readOnly) return false;
   connection.exec("BEGIN");
   // The schema is written for a database of its own; here it lands in an attached one.
   connection.exec(HISTORY_SCHEMA.replaceAll(/CREATE (TABLE|INDEX) /g, "CREATE $1 history."));
   connection.exec("COMMIT");
   return false;
+}
+
+/** Whether everything that is known to be missing has been put back since; kept in its user_version. */
+function historyIsComplete(connection: DatabaseSync): boolean {
+  return connection.prepare("PRAGMA history.user_version").get()?.user_version === 1;
+}
+
+/** Notes that history holds all it should, or that it may not. */
+export function markHistory(connection: DatabaseSync, { complete }: { complete: boolean }): void {
+  connection.exec(`PRAGMA history.user_version = ${complete ? 1 : 0}`);
 }

@@ -9,7 +9,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ExitCode, invariant, InvariantError, UserError } from "../domain/errors.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { attachHistory, MEMORY, metadataPath, openMetadata } from "./connection.ts";
+import { attachHistory, markHistory, MEMORY, metadataPath, openMetadata } from "./connection.ts";
 import { migrate } from "./migrations.ts";
 import { METADATA_SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 import { translateSqliteError } from "./sqlite_errors.ts";
@@ -109,6 +109,7 @@ export class MetadataDatabase {
       connection.exec("COMMIT");
       connection.exec("PRAGMA synchronous = NORMAL");
       attachHistory(connection, { directory });
+      markHistory(connection, { complete: true });
       return new MetadataDatabase(connection, {
         directory,
         readOnly: false,
@@ -147,6 +148,8 @@ export class MetadataDatabase {
         connection.exec("PRAGMA synchronous = FULL");
         connection.exec("UPDATE setting SET value = 0 WHERE name = 'clean'");
         connection.exec("PRAGMA synchronous = NORMAL");
+        // Its last batch may be lost; it stays marked until a refill has come to its end.
+        if (!wasClean) markHistory(connection, { complete: false });
       }
       return new MetadataDatabase(connection, { directory, readOnly, wasClean, historyComplete });
     } catch (error) {
@@ -286,6 +289,11 @@ export class MetadataDatabase {
         "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
       ).run(name, value);
     }
+  }
+
+  /** UsageTable has refilled `history.db`. */
+  historyRefilled(): void {
+    this.guard(() => markHistory(this.#connection, { complete: true }));
   }
 
   /**

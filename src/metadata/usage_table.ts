@@ -137,6 +137,7 @@ export class UsageTable {
       const [id, count] = row as unknown as [number | null, number];
       return count < limit ? undefined : id as number;
     });
+    if (last === undefined) this.#database.historyRefilled();
     this.#refillAfter = last;
     return last === undefined;
   }
