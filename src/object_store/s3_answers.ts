@@ -115,7 +115,11 @@ async function collect(
     done += chunk.length;
   }
   if (done < length) {
-    throw new StoreError("corrupt", `get ${key}: ${done} of the announced ${length} bytes came`);
+    // Deno ends the body of a broken connection without an error in some cases.
+    throw new StoreError(
+      "unavailable",
+      `get ${key}: the connection ended after ${done} of the announced ${length} bytes`,
+    );
   }
   return bytes;
 }

@@ -47,7 +47,6 @@ export interface S3ClientOptions {
 
 export function createS3Client(options: S3ClientOptions): S3Client {
   const { endpoint, region, credentials, timeouts } = options;
-  const agent = { keepAlive: true, maxSockets: options.maxSockets };
   return new S3Client({
     endpoint,
     region,
@@ -77,16 +76,56 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     userAgentAppId: "zero",
     // What it would log are whole commands with their bodies.
     logger: { debug() {}, info() {}, warn() {}, error() {}, trace() {} },
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: timeouts.connectMs,
-      socketTimeout: timeouts.idleMs,
-      // Each call passes its own, which grows with its bytes.
-      requestTimeout: timeouts.callMs,
-      throwOnRequestTimeout: true,
-      // More callers than connections is normal: they wait; not worth a warning on stderr.
-      socketAcquisitionWarningTimeout: 2 ** 31 - 1,
-      httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent(agent),
-    }),
+    requestHandler: new ByMethod(timeouts, options.maxSockets),
+  });
+}
+
+/**
+ * Gives every PUT a connection of its own, and keeps connections for everything else.
+ *
+ * Deno 2.9's `node:http` silently sends a request again when a kept connection closes before its
+ * answer (measured; Node reports ECONNRESET). For a PUT that is a second version, billed for ever,
+ * that nobody knows of; for all other calls of ours it does no harm. A new connection per object of
+ * megabytes costs little, and B2 spreads connections over its servers.
+ */
+class ByMethod {
+  readonly metadata = { handlerProtocol: "http/1.1" };
+  #puts: NodeHttpHandler;
+  #others: NodeHttpHandler;
+
+  constructor(timeouts: StoreTimeouts, maxSockets: number) {
+    this.#puts = httpHandler(timeouts, { keepAlive: false, maxSockets });
+    this.#others = httpHandler(timeouts, { keepAlive: true, maxSockets });
+  }
+
+  handle: NodeHttpHandler["handle"] = (request, options) =>
+    (request.method === "PUT" ? this.#puts : this.#others).handle(request, options);
+
+  // The client's constructor asks for these two; it has nothing to change.
+  updateHttpClientConfig(): void {}
+  httpHandlerConfigs(): Record<string, never> {
+    return {};
+  }
+
+  destroy(): void {
+    this.#puts.destroy();
+    this.#others.destroy();
+  }
+}
+
+function httpHandler(
+  timeouts: StoreTimeouts,
+  agent: { keepAlive: boolean; maxSockets: number },
+): NodeHttpHandler {
+  return new NodeHttpHandler({
+    connectionTimeout: timeouts.connectMs,
+    socketTimeout: timeouts.idleMs,
+    // Each call passes its own, which grows with its bytes.
+    requestTimeout: timeouts.callMs,
+    throwOnRequestTimeout: true,
+    // More callers than connections is normal: they wait; not worth a warning on stderr.
+    socketAcquisitionWarningTimeout: 2 ** 31 - 1,
+    httpAgent: new HttpAgent(agent),
+    httpsAgent: new HttpsAgent(agent),
   });
 }

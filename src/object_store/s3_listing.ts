@@ -24,10 +24,12 @@ const pageKeys = 1000;
 /** Follows the order of the keys across the pages of one listing. */
 class Order {
   #last: string | undefined;
+  /** Versions of the last key that were listed. */
+  #versions = new Set<string>();
   constructor(private readonly listing: Listing) {}
 
   /** The caller's key for the store's. Throws `corrupt` where the listing cannot be right. */
-  next(fullKey: string): string {
+  next(fullKey: string, versionId: string): string {
     const { storePrefix, prefix } = this.listing;
     if (!fullKey.startsWith(storePrefix + prefix)) {
       throw corrupt(this.listing, `'${fullKey}' is not below the prefix`);
@@ -35,6 +37,11 @@ class Order {
     if (this.#last !== undefined && compareKeys(fullKey, this.#last) < 0) {
       throw corrupt(this.listing, `'${fullKey}' came after '${this.#last}'`);
     }
+    if (fullKey !== this.#last) this.#versions.clear();
+    if (this.#versions.has(versionId)) {
+      throw corrupt(this.listing, `'${fullKey}' has version ${versionId} twice`);
+    }
+    this.#versions.add(versionId);
     this.#last = fullKey;
     return fullKey.slice(storePrefix.length);
   }
@@ -74,7 +81,7 @@ export async function* listObjectVersions(
   do {
     const page = await fetchPage(calls, listing, marker);
     for (const version of page.versions) {
-      const key = order.next(version.key);
+      const key = order.next(version.key, version.versionId);
       // Stores differ in whether a marker without version includes its own key.
       if (startAfter !== undefined && compareKeys(key, startAfter) <= 0) continue;
       yield { ...version, key };
