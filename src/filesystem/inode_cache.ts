@@ -20,8 +20,18 @@ import {
 } from "../metadata/inode_table.ts";
 import type { Inode } from "./inode.ts";
 
-/** A record with the count of rollbacks that it has seen. */
-type Cached = Inode & InodeRow & { epoch: number };
+/** A record with what the cache must know of it besides. */
+type Cached = Inode & InodeRow & {
+  /** The count of rollbacks that it has seen. */
+  epoch: number;
+  /** Attributes, generation, dirty or changedMs are newer than the row. */
+  behind: boolean;
+  /** What the row says of the content; the record may be ahead of it until map rows are flushed. */
+  storedIncarnation: number;
+  storedAllocated: number;
+  storedResident: number;
+  storedLocal: number;
+};
 
 /** The values of a pending record that its row does not have yet. */
 type Shadow = Pick<Inode, (typeof shadowed)[number]>;
@@ -126,13 +136,49 @@ export class InodeCache {
   }
 
   /**
-   * Says that attributes, size, generation, dirty or changedMs have changed in memory and may be
-   * written later (`flushPending`). In a transaction they are written at once.
+   * Says that the record has changed in memory and may be written later. In a transaction its
+   * attributes are written at once. Sums and incarnation are for `writeContent`, together with the
+   * map rows; until then the record stays pending.
    */
   touch(inode: Inode): void {
     const cached = inode as Cached;
-    cached.pending = true;
-    if (this.#database.inTransaction) return this.write(inode);
+    cached.behind = cached.pending = true;
+    if (this.#database.inTransaction) this.write(inode);
+    else this.#remember(cached);
+  }
+
+  /** Writes the attributes (mode, owner, nlink, size, times; of a pending record also generation, dirty, changedMs). */
+  write(inode: Inode): void {
+    const cached = inode as Cached;
+    if (this.#database.inTransaction) this.#written.push(cached);
+    this.#database.guard(() => {
+      if (cached.behind) this.#table.updatePending(cached);
+      else this.#table.updateAttributes(cached);
+    });
+    cached.behind = false;
+    this.#settle(cached);
+  }
+
+  /** Writes generation, incarnation, size, sums, dirty, changedMs, deadFrom and the pin. Times stay pending. */
+  writeContent(inode: Inode): void {
+    const cached = inode as Cached;
+    if (this.#database.inTransaction) this.#written.push(cached);
+    this.#database.guard(() => this.#table.updateContent(cached));
+    noteStored(cached);
+    this.#settle(cached);
+  }
+
+  /** After a write: is anything of the record still newer than its row? In a transaction that counts at its end. */
+  #settle(cached: Cached): void {
+    cached.pending = cached.behind || cached.incarnation !== cached.storedIncarnation ||
+      cached.allocated !== cached.storedAllocated || cached.resident !== cached.storedResident ||
+      cached.local !== cached.storedLocal;
+    if (this.#database.inTransaction) return;
+    if (cached.pending) this.#remember(cached);
+    else this.#pending.delete(cached);
+  }
+
+  #remember(cached: Cached): void {
     let shadow = this.#pending.get(cached);
     if (shadow === undefined) {
       shadow = {} as Shadow;
@@ -141,41 +187,19 @@ export class InodeCache {
     copyShadow(cached, shadow);
   }
 
-  /** Writes the attributes (mode, owner, nlink, size, times; of a pending record all that is pending). */
-  write(inode: Inode): void {
-    const cached = inode as Cached;
-    const inTransaction = this.#database.inTransaction;
-    if (inTransaction) this.#written.push(cached);
-    if (!cached.pending) {
-      this.#database.guard(() => this.#table.updateAttributes(cached));
-      return;
-    }
-    this.#database.guard(() => this.#table.updatePending(cached));
-    cached.pending = false;
-    if (!inTransaction) this.#pending.delete(cached);
-  }
-
-  /** Writes generation, incarnation, size, sums, dirty, changedMs, deadFrom and the pin. Times stay pending. */
-  writeContent(inode: Inode): void {
-    const cached = inode as Cached;
-    if (this.#database.inTransaction) this.#written.push(cached);
-    this.#database.guard(() => this.#table.updateContent(cached));
-    const shadow = this.#pending.get(cached);
-    if (shadow !== undefined && !this.#database.inTransaction) copyShadow(cached, shadow);
-  }
-
   /** Records whose rows are behind. */
   get pendingCount(): number {
     return this.#pending.size;
   }
 
-  /** Writes up to `limit` pending records in one transaction; returns how many. */
+  /** Writes the attributes of up to `limit` pending records in one transaction; returns how many. */
   flushPending(limit: number): number {
     if (this.#pending.size === 0) return 0;
     let written = 0;
     this.#database.transaction(() => {
       for (const inode of this.#pending.keys()) {
         if (written >= limit) break;
+        if (!inode.behind) continue;
         this.write(inode);
         written++;
       }
@@ -221,7 +245,7 @@ export class InodeCache {
     }
     for (const [cached, shadow] of this.#pending) {
       copyShadow(shadow, cached);
-      cached.pending = true;
+      cached.behind = cached.pending = true;
     }
   }
 
@@ -250,16 +274,18 @@ export class InodeCache {
       return false;
     }
     Object.assign(cached, row);
-    cached.pending = false;
+    cached.behind = cached.pending = false;
     cached.epoch = this.#epoch;
+    noteStored(cached);
     return true;
   }
 
   #adopt(row: InodeRow): Cached {
     const cached = row as Cached;
-    cached.pending = false;
+    cached.behind = cached.pending = false;
     cached.holds = 0;
     cached.epoch = this.#epoch;
+    noteStored(cached);
     this.#old.delete(cached.id);
     this.#keep(cached);
     return cached;
@@ -290,9 +316,7 @@ export class InodeCache {
   #committed(): void {
     if (this.#written.length > 0) {
       for (const cached of this.#written) {
-        const shadow = this.#pending.get(cached);
-        if (shadow === undefined) continue;
-        if (cached.pending) copyShadow(cached, shadow);
+        if (cached.pending) this.#remember(cached);
         else this.#pending.delete(cached);
       }
       this.#written.length = 0;
@@ -305,6 +329,13 @@ export class InodeCache {
 }
 
 const isKept = (cached: Cached) => cached.holds > 0 || cached.pending;
+
+function noteStored(cached: Cached): void {
+  cached.storedIncarnation = cached.incarnation;
+  cached.storedAllocated = cached.allocated;
+  cached.storedResident = cached.resident;
+  cached.storedLocal = cached.local;
+}
 
 function copyShadow(from: Shadow, into: Shadow): void {
   into.mode = from.mode;

@@ -48,9 +48,9 @@ export class XattrTable {
     return (this.#nameBytes.get(inode) as unknown as [number])[0];
   }
 
-  /** Deletes up to `limit` attributes of an inode; true when none is left. */
+  /** Deletes up to `limit` attributes of an inode; true while there may be more. */
   deleteSome(inode: number, limit: number): boolean {
     const result = this.#deleteSome.run(inode, limit);
-    return Number(result.changes) < limit;
+    return Number(result.changes) === limit;
   }
 }

@@ -36,7 +36,7 @@ function row(database: MetadataDatabase, id: number): Inode | undefined {
 }
 
 const values = (inode: Inode | undefined) =>
-  inode && { ...inode, holds: 0, pending: false, epoch: 0 };
+  inode && { ...inode, holds: 0, pending: false, behind: false, epoch: 0 };
 
 test("a record is the same object until it is dropped, and equals its row", ({ database, inodes, add }) => {
   const inode = add();
@@ -191,4 +191,41 @@ test("a nested transaction that failed fails the outer one, even if its error wa
   assert.equal(inode.uid, 0);
   assert.equal(database.inTransaction, false);
   database.transaction(() => {});
+});
+
+test("content that is ahead of its row survives a chmod, a flush of attributes and a rollback", ({ database, inodes, add }) => {
+  const inode = add();
+  inode.holds++;
+  // As a write does: bytes are in the content file, map rows and sums wait for the next flush.
+  inode.incarnation = 1;
+  inode.allocated = inode.resident = inode.local = 4096;
+  inodes.touch(inode);
+  const ahead = () => [inode.incarnation, inode.allocated, inode.resident, inode.local];
+  const rollBack = () =>
+    assert.throws(() =>
+      database.transaction(() => {
+        inode.nlink = 7;
+        inodes.write(inode);
+        throw new Error("no");
+      }), /no/);
+  database.transaction(() => {
+    inode.mode = 0o100600;
+    inodes.write(inode);
+  });
+  assert.equal(inode.pending, true);
+  rollBack();
+  assert.equal(inodes.flushPending(10), 1);
+  assert.equal(inodes.flushPending(10), 0);
+  rollBack();
+  assert.deepEqual(ahead(), [1, 4096, 4096, 4096]);
+  assert.deepEqual([inode.mode, inode.nlink], [0o100600, 1]);
+  database.transaction(() => {
+    inodes.write(inode);
+    inodes.writeContent(inode);
+  });
+  assert.equal(inode.pending, false);
+  assert.equal(inodes.pendingCount, 0);
+  rollBack();
+  assert.deepEqual(ahead(), [1, 4096, 4096, 4096]);
+  assert.equal(row(database, inode.id)!.incarnation, 1);
 });
