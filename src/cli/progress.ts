@@ -2,7 +2,6 @@
  * Progress on standard error: one line that is rewritten on a terminal, a plain line now and then
  * otherwise. Silent with --json. Owns the current line.
  */
-import { formatBytes } from "../domain/units.ts";
 import type { ControlProgress } from "../daemon/control_protocol.ts";
 
 const PLAIN_EVERY_MS = 10_000;
@@ -39,12 +38,14 @@ export class Progress {
   follow(verb: string): (progress: ControlProgress) => void {
     return (progress) => {
       switch (progress.kind) {
-        case "upload":
+        case "upload": {
+          const trouble = progress.trouble === undefined ? "" : ` (waiting: ${progress.trouble})`;
           return this.show(
-            `uploading: ${count(progress.files)}, ${formatBytes(progress.bytes)} left`,
+            `${verb}: ${progress.saved} done, ${count(progress.waiting)} left${trouble}`,
           );
-        case "walk":
-          return this.show(`${verb}: ${count(progress.done)}, ${formatBytes(progress.bytes)}`);
+        }
+        case "count":
+          return this.show(`${verb}: ${progress.done} of ${count(progress.all)}`);
         case "entry":
           return;
       }

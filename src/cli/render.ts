@@ -88,6 +88,7 @@ export function renderStatus(status: StatusReport): string {
       );
     }
   }
+  for (const each of status.engine.waiting) lines.push(`note      ${each}`);
   lines.push("settings");
   for (const { name, value, origin } of status.settings) {
     lines.push(`  ${name.padEnd(17)} ${value}  [${origin}]`);

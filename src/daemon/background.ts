@@ -82,20 +82,33 @@ export async function startInBackground(
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(JSON.stringify(request)));
     await writer.close();
-    // Both streams end when the child has put the log in their place, or has ended.
-    const [output, complaint] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    return readReport(output, complaint);
+    const line = await firstLine(child.stdout);
+    // A child that reports nothing has ended, or is about to: what it complained of is the reason.
+    const complaint = line === undefined ? await new Response(child.stderr).text() : "";
+    if (line !== undefined) await child.stderr.cancel();
+    return readReport(line, complaint);
   } finally {
     clearTimeout(timer);
     child.unref();
   }
 }
 
-function readReport(output: string, complaint: string): { pid: number; notes: string[] } {
-  const line = output.split("\n").find((each) => each.startsWith("{"));
+/** The first line, or undefined where the stream ends without one. Lets go of the stream. */
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream) {
+    text += decoder.decode(bytes, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return text.slice(0, end);
+  }
+  return undefined;
+}
+
+function readReport(
+  line: string | undefined,
+  complaint: string,
+): { pid: number; notes: string[] } {
   if (line === undefined) {
     const last = complaint.trim().split("\n").at(-1) ?? "";
     throw new UserError(`the daemon ended before it was ready${last === "" ? "" : `: ${last}`}`, {

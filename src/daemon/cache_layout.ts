@@ -7,6 +7,8 @@ export interface CacheLayout {
   content: string;
   socket: string;
   ballast: string;
+  /** Claims on the bucket that were not given back. */
+  claims: string;
   log: string;
 }
 
@@ -18,6 +20,7 @@ export function cacheLayout(directory: string): CacheLayout {
     content: `${directory}/content`,
     socket: `${directory}/control.sock`,
     ballast: `${directory}/ballast`,
+    claims: `${directory}/lease.json`,
     log: `${directory}/zero.log`,
   };
 }

@@ -4,6 +4,7 @@
  * Plain data only. Paths are lists of names below the mount, in hexadecimal, because names are bytes.
  */
 import type { FilesystemReport } from "../filesystem/protocol.ts";
+import type { EngineStatus } from "../tiering/engine_status.ts";
 import type { ExplainedSetting } from "./resolve_settings.ts";
 
 /** Names from the root of the mount down; `[]` is the root itself. */
@@ -56,9 +57,8 @@ export interface StatusReport {
   filesystem: FilesystemReport;
   /** Names behind the inodes of `filesystem.waiting`, for people. */
   waiting: { path: string; operation: string; pid: number; sinceMs: number; reason: string }[];
+  engine: EngineStatus;
   lastStoreError: { message: string; atMs: number } | undefined;
-  uploadedBytes: number;
-  recalledBytes: number;
   settings: ExplainedSetting[];
 }
 
@@ -92,7 +92,7 @@ export interface EvictResult {
 
 export interface RecallResult {
   files: number;
-  bytes: number;
+  chunks: number;
   failed: { path: string; reason: string }[];
   failedFiles: number;
 }
@@ -107,8 +107,8 @@ export interface UnmountResult {
 
 /** What goes on, for people who wait. */
 export type ControlProgress =
-  | { kind: "upload"; files: number; bytes: number }
-  | { kind: "walk"; done: number; bytes: number }
+  | { kind: "upload"; saved: number; waiting: number; trouble: string | undefined }
+  | { kind: "count"; done: number; all: number }
   | { kind: "entry"; entry: FileReport };
 
 export type ControlReply =

@@ -29,9 +29,22 @@ export const LIMITS = {
   MIN_FREE_BYTES: 10 * GiB,
   /** Names asked from the filesystem isolate at once while walking a directory. */
   WALK_BATCH_NAMES: 1_000,
+  /** Files that one command evicts or recalls in one go. */
+  BATCH_FILES: 1_024,
   /** Progress is sent to a client at most so often. */
   PROGRESS_MS: 250,
-  /** How often a waiting `sync` or `unmount` looks again. */
-  SYNC_POLL_MS: 100,
+  /** Giving the lease back while stopping. */
+  RELEASE_MS: 3_000,
+  /** A store call is tried again for so long before it counts as failed; the engine then waits longer. */
+  STORE_CALL_MS: 30_000,
+  /** sync and unmount give up when the store has failed for so long in a row. */
+  STORE_PATIENCE_MS: 30_000,
+  /** Room in the connection pool beyond uploads and recalls. */
+  OTHER_CALLS: 4,
+  /** How often the ballast is looked at. */
+  BALLAST_LOOK_MS: 5_000,
+  /** A mount that began offline asks for its bucket again, at first and at most so often. */
+  OFFLINE_RETRY_MS: 2_000,
+  OFFLINE_RETRY_CAP_MS: 60_000,
   CHUNK_BYTES: 4 * MiB,
 } as const;

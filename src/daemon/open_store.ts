@@ -29,3 +29,9 @@ export function openStore(options: {
       maxSockets: options.maxSockets,
     }));
 }
+
+/** The directory behind a `file:` URL; undefined for others. Throws UserError where the URL is wrong. */
+export function storeDirectory(url: string): string | undefined {
+  const location = parseStoreUrl(url);
+  return location.scheme === "file" ? location.path : undefined;
+}

@@ -19,7 +19,7 @@ export async function evictCommand(
         callDaemon<EvictResult>(
           group.mount,
           { command: "evict", paths: group.paths.map(wirePath) },
-          progress.follow("evicted"),
+          progress.follow("evicting"),
         ),
     );
     stayed += result.stayedFiles;

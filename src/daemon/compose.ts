@@ -1,0 +1,255 @@
+/**
+ * The object graph of a mount: the one place that builds it. Starts from the bucket (is it ours?), then
+ * the lease, the kernel's mount, the filesystem isolate, the engine. Whatever fails, everything that was
+ * started before is taken down again.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { mount as mountFuse, unmount } from "../fuse/mount.ts";
+import { startFilesystemIsolate } from "../filesystem/isolate_client.ts";
+import type { FilesystemIsolate } from "../filesystem/port.ts";
+import type { FilesystemSettings } from "../filesystem/protocol.ts";
+import { LimitedObjectStore } from "../object_store/limited_object_store.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
+import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
+import { systemClock } from "../runtime/clock.ts";
+import * as libc from "../runtime/libc.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { ComputePool } from "../tiering/compute_pool.ts";
+import { Engine } from "../tiering/engine.ts";
+import { DEFAULT_ENGINE_SETTINGS } from "../tiering/settings.ts";
+import type { CacheDirectory } from "./cache_directory.ts";
+import { MOUNT_SOURCE_PREFIX } from "./cache_layout.ts";
+import { ClaimsFile } from "./claims_file.ts";
+import { checkAgain, establish, type Identity } from "./identity.ts";
+import { LIMITS } from "./limits.ts";
+import type { LogFile } from "./log_file.ts";
+import { Mount } from "./mount.ts";
+import type { MountRequest } from "./mount_request.ts";
+import { openStore } from "./open_store.ts";
+import { resolveMarks } from "./settings.ts";
+import { VerifiedStore } from "./verified_store.ts";
+import { WriteRight } from "./write_right.ts";
+
+interface Surroundings {
+  cache: CacheDirectory;
+  log: LogFile;
+}
+
+/** Mounts. `notes`: what the user should know although it works. Throws UserError. */
+export async function compose(
+  request: MountRequest,
+  { cache, log }: Surroundings,
+): Promise<{ mount: Mount; notes: string[] }> {
+  await using undo = new AsyncDisposableStack();
+  const notes: string[] = [];
+  const settings = filesystemSettings(request, cache.path);
+  const store = openStore({
+    url: request.store,
+    credentials: request.credentials,
+    create: !cache.holdsFilesystem,
+    maxSockets: request.values["upload.parallel"]! + request.values["recall.parallel"]! +
+      LIMITS.OTHER_CALLS,
+  });
+  undo.defer(() => store.close());
+  const identity = await establish({
+    cache,
+    store,
+    storeUrl: request.store,
+    clock: systemClock,
+    random: systemRandom,
+  });
+  const { fileSystem } = identity;
+  if (identity.created) notes.push(`created file system ${fileSystem} in ${store.description}`);
+  const verified = new VerifiedStore(store, {
+    verified: identity.offline === undefined,
+    check: () => checkAgain({ cache, store }, identity),
+  });
+  const lateMount = Promise.withResolvers<Mount>();
+  const stacked = stackStore(verified, request, (message) => {
+    log.warn(`store: ${message}`);
+    lateMount.promise.then((mount) => mount.noteStoreError(message));
+  });
+  const writeRight = new WriteRight({
+    store: stacked,
+    clock: systemClock,
+    random: systemRandom,
+    fileSystem,
+    takeOver: request.takeOver,
+    claims: new ClaimsFile(cache.layout.claims),
+    machine: Deno.hostname(),
+    user: userName(),
+    log,
+  });
+  undo.defer(() => writeRight.release().catch((error) => log.warn(`lease: ${error}`)));
+  const offline = await takeWriteRight(writeRight, identity);
+  if (offline !== undefined) {
+    notes.push(`mounted offline: ${offline}; uploads begin when it answers`);
+  }
+  if (writeRight.tookOver !== undefined) notes.push(`took over from ${writeRight.tookOver}`);
+
+  Deno.mkdirSync(cache.layout.content, { recursive: true, mode: 0o700 });
+  const mounted = mountFuse(request.mountpoint, { fsname: MOUNT_SOURCE_PREFIX + cache.path });
+  undo.defer(() => void unmount(mounted, { lazy: true }));
+  const compute = new ComputePool({
+    isolates: Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)),
+    onCrash: (message) => log.error(`compute isolate: ${message}`),
+  });
+  undo.defer(() => compute.close());
+  const filesystem = await startFilesystemIsolate({
+    device: mounted.fd,
+    cacheDirectory: cache.path,
+    settings,
+    passthrough: true,
+  });
+  undo.defer(() => endFilesystem(filesystem));
+  // Both listeners are there before the first event can come: nothing is awaited in between.
+  const ready = listen(filesystem, log, lateMount.promise);
+  const engine = new Engine({
+    filesystem,
+    store: stacked,
+    compute,
+    clock: systemClock,
+    random: systemRandom,
+    settings: {
+      ...DEFAULT_ENGINE_SETTINGS,
+      uploadAfterMs: request.values["upload.after"]!,
+      uploadDeadlineMs: request.values["upload.deadline"]!,
+      uploadParallel: request.values["upload.parallel"]!,
+      recallParallel: request.values["recall.parallel"]!,
+    },
+    log: (level, message, fields) => {
+      if (level !== "debug") log.write(level, message + describeFields(fields));
+    },
+    fileSystemId: fileSystem,
+    chunkSize: identity.chunkSize,
+    mayWrite: writeRight.granted,
+  });
+  engine.start();
+  undo.defer(() => engine.stop());
+  await ready;
+
+  const mount = new Mount({
+    request,
+    fileSystem,
+    cache,
+    store: stacked,
+    mounted,
+    filesystem,
+    engine,
+    log,
+    offline: () => verified.verified ? undefined : offline ?? "the bucket has not answered",
+    letGo: async () => {
+      compute.close();
+      await writeRight.release();
+    },
+  });
+  lateMount.resolve(mount);
+  if (offline !== undefined) void writeRight.takeLater();
+  writeRight.granted.catch((error) => {
+    log.error(`nothing is uploaded: ${error.message}`);
+    mount.noteStoreError(error.message);
+  });
+  undo.move();
+  return { mount, notes };
+}
+
+/** Takes the lease where the bucket answers. Why not, where it does not. */
+async function takeWriteRight(right: WriteRight, identity: Identity): Promise<string | undefined> {
+  if (identity.offline !== undefined) return identity.offline;
+  if (await right.take()) return undefined;
+  return "the store stopped answering while its lease was taken";
+}
+
+/** Retries outside, so that each attempt passes the limits anew. */
+function stackStore(
+  store: ObjectStore,
+  request: MountRequest,
+  onFailure: (message: string) => void,
+): ObjectStore {
+  const { values } = request;
+  const limited = new LimitedObjectStore(store, {
+    clock: systemClock,
+    reads: values["recall.parallel"]!,
+    writes: values["upload.parallel"]!,
+    others: LIMITS.OTHER_CALLS,
+    uploadBytesPerSecond: values["upload.bandwidth"],
+  });
+  return new RetryingObjectStore(limited, {
+    clock: systemClock,
+    random: systemRandom,
+    budget: { deadlineMs: LIMITS.STORE_CALL_MS },
+    onRetry: ({ error }) => onFailure(error instanceof Error ? error.message : String(error)),
+  });
+}
+
+function filesystemSettings(request: MountRequest, cache: string): FilesystemSettings {
+  const volume = libc.statvfs(cache);
+  if (typeof volume === "number") {
+    throw new UserError(`the disk of the cache ${cache} cannot be looked at: errno ${-volume}`);
+  }
+  const { values } = request;
+  return {
+    ...resolveMarks(values, {
+      diskBytes: volume.totalBytes,
+      minFreeMax: LIMITS.MIN_FREE_BYTES,
+    }),
+    recallTimeoutMs: values["recall.timeout"]!,
+    spaceTimeoutMs: values["space.timeout"]!,
+    capacity: values.capacity!,
+  };
+}
+
+/** Logs what the filesystem isolate tells; resolves when the kernel has been answered. */
+function listen(
+  filesystem: FilesystemIsolate,
+  log: LogFile,
+  mount: Promise<Mount>,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => {
+    reject(
+      new UserError(`the kernel did not begin to use the mount in ${LIMITS.MOUNT_READY_MS} ms`),
+    );
+  }, LIMITS.MOUNT_READY_MS);
+  filesystem.ended.then(({ how, error }) =>
+    reject(
+      new UserError(`the file system ${how} before it was ready: ${error ?? "no reason given"}`, {
+        exitCode: ExitCode.failure,
+      }),
+    )
+  );
+  filesystem.subscribe((event) => {
+    switch (event.event) {
+      case "ready":
+        log.info(`mounted, FUSE protocol ${event.protocol}`);
+        return resolve();
+      case "readOnly":
+        log.error(`read-only: ${event.reason}`);
+        void mount.then((each) => each.readOnly = event.reason);
+        return;
+      case "defect":
+        return log.error(`defect: ${event.message}`);
+    }
+  });
+  return promise.finally(() => clearTimeout(timer));
+}
+
+async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {
+  const over = filesystem.ended.then(() => undefined);
+  // It may have ended by itself, which is why we are here.
+  await Promise.race([
+    over,
+    filesystem.call("stop", { reason: "starting failed" }).catch(() => {}),
+  ]);
+  await over;
+}
+
+function describeFields(fields: Record<string, unknown> | undefined): string {
+  return Object.entries(fields ?? {})
+    .map(([name, value]) => ` ${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)
+    .join("");
+}
+
+function userName(): string {
+  return Deno.env.get("USER") ?? Deno.env.get("LOGNAME") ?? `uid ${Deno.uid()}`;
+}

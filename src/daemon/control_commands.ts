@@ -1,0 +1,251 @@
+/**
+ * Carries out what the command line asks of a running mount. Owns nothing; asks the engine and, in small
+ * pieces, the filesystem isolate.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import type { SyncProgress } from "../tiering/sync_run.ts";
+import type { ControlHandler } from "./control_server.ts";
+import type {
+  ControlProgress,
+  ControlRequest,
+  EvictResult,
+  FileReport,
+  ListResult,
+  RecallResult,
+  SyncResult,
+  UnsafeReport,
+  WirePath,
+} from "./control_protocol.ts";
+import { LIMITS } from "./limits.ts";
+import type { Mount } from "./mount.ts";
+import { entriesAt, filesBelow, placeAt, printPath, reportOf } from "./walk.ts";
+
+type Context = Parameters<ControlHandler>[1];
+
+/** Examples of files in an answer, at most; the rest is counted. */
+const NAMED_FILES = 100;
+
+/** The handler of a mount's control socket. `unmount` ends the mount and resolves when it has ended. */
+export function controlHandler(mount: Mount, unmount: () => Promise<UnsafeReport>): ControlHandler {
+  return async (request: ControlRequest, context) => {
+    switch (request.command) {
+      case "status":
+        return request.path === undefined || request.path.length === 0
+          ? await mount.status()
+          : await fileStatus(mount, request.path);
+      case "sync":
+        return await sync(mount, request.path, context);
+      case "evict":
+        return await evict(mount, request.paths, context);
+      case "recall":
+        return await recall(mount, request.paths, context);
+      case "list":
+        return await list(mount, request, context);
+      case "unmount":
+        if (request.flush) await flushForUnmount(mount, request.timeoutMs, context);
+        return { unsafe: await unmount() };
+      default:
+        throw unknownCommand(request);
+    }
+  };
+}
+
+function unknownCommand(request: never): UserError {
+  const { command } = request as { command?: unknown };
+  return new UserError(`the daemon does not know the command '${command}'`, {
+    hint: "unmount and mount again: another version of zero serves this mount",
+    exitCode: ExitCode.usage,
+  });
+}
+
+async function fileStatus(mount: Mount, path: WirePath): Promise<FileReport> {
+  const place = await placeAt(mount.filesystem, path);
+  const report = await reportOf(mount.filesystem, place);
+  if (report === undefined) throw new UserError(`${printPath(place.names)} has just gone`);
+  return report;
+}
+
+/** Sends progress at its own pace: the newest state, and never more than the client takes. */
+function paced(context: Context): (progress: ControlProgress) => void {
+  let lastMs = -Infinity;
+  let sending = false;
+  return (progress) => {
+    const now = performance.now();
+    if (sending || now - lastMs < LIMITS.PROGRESS_MS) return;
+    lastMs = now;
+    sending = true;
+    // A client that has gone aborts the command by its signal; here it only ends the progress.
+    context.progress(progress).then(() => sending = false, () => {});
+  };
+}
+
+/** Uploads, and gives up when the store has failed for STORE_PATIENCE_MS in a row. */
+async function upload(
+  mount: Mount,
+  inodes: number[] | "all",
+  options: { signal: AbortSignal; progress: (progress: ControlProgress) => void },
+): Promise<void> {
+  const impatience = new AbortController();
+  let troubleSinceMs: number | undefined;
+  const onProgress = ({ saved, waiting, trouble }: SyncProgress) => {
+    options.progress({ kind: "upload", saved, waiting, trouble });
+    if (trouble === undefined) {
+      troubleSinceMs = undefined;
+      return;
+    }
+    troubleSinceMs ??= performance.now();
+    if (performance.now() - troubleSinceMs < LIMITS.STORE_PATIENCE_MS) return;
+    impatience.abort(
+      new UserError(`the store fails: ${trouble}`, {
+        hint: "everything stays in the cache and is tried again; see zero status",
+        exitCode: ExitCode.store,
+      }),
+    );
+  };
+  const signal = AbortSignal.any([options.signal, impatience.signal]);
+  await mount.engine.sync({ inodes, signal, onProgress });
+}
+
+async function sync(
+  mount: Mount,
+  path: WirePath | undefined,
+  context: Context,
+): Promise<SyncResult> {
+  mount.requireOnline("nothing can be uploaded now");
+  const { signal } = context;
+  const progress = paced(context);
+  if (path === undefined || path.length === 0) {
+    await upload(mount, "all", { signal, progress });
+    return { unsafe: await mount.unsafe() };
+  }
+  const place = await placeAt(mount.filesystem, path);
+  const inodes = new Set<number>();
+  for await (const { residency } of filesBelow(mount.filesystem, place, signal)) {
+    if (residency.dirty) inodes.add(residency.inode);
+  }
+  await upload(mount, [...inodes], { signal, progress });
+  const unsafe: UnsafeReport = { files: 0, bytes: 0, etaMs: undefined };
+  for (const inode of inodes) {
+    const left = await mount.filesystem.call("residency", { inode });
+    if (left?.dirty !== true) continue;
+    unsafe.files++;
+    unsafe.bytes += left.localBytes;
+  }
+  return { unsafe };
+}
+
+/** Uploads before an unmount. That the time is over is no error: what is left is reported. */
+async function flushForUnmount(
+  mount: Mount,
+  timeoutMs: number | undefined,
+  context: Context,
+): Promise<void> {
+  if ((await mount.unsafe()).files === 0) return;
+  mount.requireOnline(
+    "what is dirty cannot be uploaded",
+    "--no-flush keeps it in the cache for the next mount",
+  );
+  const late = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+  const signal = late === undefined ? context.signal : AbortSignal.any([context.signal, late]);
+  try {
+    await upload(mount, "all", { signal, progress: paced(context) });
+  } catch (error) {
+    if (late?.aborted !== true || context.signal.aborted) throw error;
+    mount.log.info(`uploading before the unmount stopped after ${timeoutMs} ms`);
+  }
+}
+
+/** Files at and below paths, each once, with a name for people. Told apart by `wanted`. */
+async function* batches(
+  mount: Mount,
+  paths: WirePath[],
+  options: {
+    signal: AbortSignal;
+    wanted: (sizes: { residentBytes: number; allocatedBytes: number }) => boolean;
+  },
+): AsyncIterable<Map<number, string>> {
+  // A file with several names is asked for once per batch; a second time it has nothing left to do.
+  let batch = new Map<number, string>();
+  for (const path of paths) {
+    const start = await placeAt(mount.filesystem, path);
+    for await (const found of filesBelow(mount.filesystem, start, options.signal)) {
+      if (!options.wanted(found.residency)) continue;
+      batch.set(found.residency.inode, printPath(found.place.names));
+      if (batch.size < LIMITS.BATCH_FILES) continue;
+      yield batch;
+      batch = new Map();
+    }
+  }
+  if (batch.size > 0) yield batch;
+}
+
+const REFUSALS: Record<string, string> = {
+  changed: "it was changed meanwhile",
+  open: "it is open",
+  unstaged: "not in the bucket yet",
+  pinned: "pinned",
+  dirty: "not in the bucket yet",
+  unverified: "the bucket has not confirmed it yet",
+  gone: "it has gone",
+};
+
+async function evict(mount: Mount, paths: WirePath[], context: Context): Promise<EvictResult> {
+  const { signal } = context;
+  const progress = paced(context);
+  const result: EvictResult = { files: 0, bytes: 0, stayed: [], stayedFiles: 0 };
+  const wanted = (file: { residentBytes: number }) => file.residentBytes > 0;
+  for await (const batch of batches(mount, paths, { signal, wanted })) {
+    mount.requireOnline("what would be evicted cannot be confirmed");
+    const answer = await mount.engine.evictFiles([...batch.keys()], {
+      signal,
+      onProgress: (done) =>
+        progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
+    });
+    result.files += answer.evicted;
+    result.bytes += answer.freedBytes;
+    result.stayedFiles += answer.refused.length;
+    for (const { inode, why } of answer.refused.slice(0, NAMED_FILES - result.stayed.length)) {
+      result.stayed.push({ path: batch.get(inode)!, reason: REFUSALS[why] ?? why });
+    }
+  }
+  return result;
+}
+
+async function recall(mount: Mount, paths: WirePath[], context: Context): Promise<RecallResult> {
+  const { signal } = context;
+  const progress = paced(context);
+  const result: RecallResult = { files: 0, chunks: 0, failed: [], failedFiles: 0 };
+  const wanted = (file: { residentBytes: number; allocatedBytes: number }) =>
+    file.residentBytes < file.allocatedBytes;
+  for await (const batch of batches(mount, paths, { signal, wanted })) {
+    mount.requireOnline("nothing can be recalled now");
+    const answer = await mount.engine.recallFiles([...batch.keys()], {
+      signal,
+      onProgress: (done) =>
+        progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
+    });
+    result.files += answer.recalled;
+    result.chunks += answer.chunks;
+    result.failedFiles += answer.failed.length;
+    for (const { inode, why } of answer.failed.slice(0, NAMED_FILES - result.failed.length)) {
+      result.failed.push({ path: batch.get(inode)!, reason: why });
+    }
+  }
+  return result;
+}
+
+async function list(
+  mount: Mount,
+  request: { path: WirePath; recursive: boolean },
+  context: Context,
+): Promise<ListResult> {
+  const start = await placeAt(mount.filesystem, request.path);
+  let entries = 0;
+  const { recursive } = request;
+  const { signal } = context;
+  for await (const entry of entriesAt(mount.filesystem, start, { recursive, signal })) {
+    await context.progress({ kind: "entry", entry });
+    entries++;
+  }
+  return { entries };
+}

@@ -1,0 +1,182 @@
+/**
+ * One mounted file system: its parts, its state, what it can say of itself. Owns the parts from the
+ * moment it is made until `close`, which takes them down in the one order that keeps everything safe.
+ */
+import { Errno } from "../domain/errno.ts";
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { unmount } from "../fuse/mount.ts";
+import type { Mounted } from "../fuse/mount.ts";
+import type { FilesystemIsolate } from "../filesystem/port.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { TotalTable } from "../metadata/total_table.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
+import type { Engine } from "../tiering/engine.ts";
+import type { CacheDirectory } from "./cache_directory.ts";
+import type { StatusReport, UnsafeReport } from "./control_protocol.ts";
+import type { LogFile } from "./log_file.ts";
+import type { MountRequest } from "./mount_request.ts";
+import { explainSettings } from "./resolve_settings.ts";
+import { byteClasses } from "./status.ts";
+import { VERSION } from "./version.ts";
+import { printPath } from "./walk.ts";
+
+export interface MountParts {
+  request: MountRequest;
+  fileSystem: string;
+  cache: CacheDirectory;
+  store: ObjectStore;
+  mounted: Mounted;
+  filesystem: FilesystemIsolate;
+  engine: Engine;
+  log: LogFile;
+  /** Why the bucket cannot be used; undefined while it can. */
+  offline: () => string | undefined;
+  /** Lets go of what else was composed, once engine and filesystem isolate have ended. */
+  letGo: () => Promise<void>;
+}
+
+export class Mount {
+  readonly request: MountRequest;
+  readonly filesystem: FilesystemIsolate;
+  readonly engine: Engine;
+  readonly log: LogFile;
+  readonly #parts: MountParts;
+  readonly #sinceMs = Date.now();
+  /** Why the mount is read-only, as the filesystem isolate said. */
+  readOnly: string | undefined;
+  #unmounted = false;
+  #filesystemEnded = false;
+  #lastStoreError: { message: string; atMs: number } | undefined;
+
+  constructor(parts: MountParts) {
+    this.#parts = parts;
+    this.request = parts.request;
+    this.filesystem = parts.filesystem;
+    this.engine = parts.engine;
+    this.log = parts.log;
+  }
+
+  noteStoreError(message: string): void {
+    this.#lastStoreError = { message, atMs: Date.now() };
+  }
+
+  /** Throws UserError where the store cannot be used at all now. */
+  requireOnline(consequence: string, hint?: string): void {
+    const reason = this.#parts.offline();
+    if (reason === undefined) return;
+    throw new UserError(`${this.#parts.store.description} is not reachable; ${consequence}`, {
+      hint: hint ?? reason,
+      exitCode: ExitCode.store,
+    });
+  }
+
+  async unsafe(): Promise<UnsafeReport> {
+    const { unsafeFiles, unsafeBytes, etaMs } = await this.engine.status();
+    return { files: unsafeFiles, bytes: unsafeBytes, etaMs };
+  }
+
+  async status(): Promise<StatusReport> {
+    const { request, fileSystem, cache, store } = this.#parts;
+    const filesystem = await this.filesystem.call("statistics", {});
+    const engine = await this.engine.status();
+    const waiting = await Promise.all(filesystem.waiting.map(async (each) => {
+      const names = await this.filesystem.call("pathOf", { inode: each.inode });
+      const { operation, pid, reason } = each;
+      // The report gives the age of the wait.
+      const sinceMs = Date.now() - each.sinceMs;
+      const path = names === undefined ? `inode ${each.inode}` : printPath(names);
+      return { path, operation, pid, sinceMs, reason };
+    }));
+    if (engine.trouble !== undefined) this.noteStoreError(engine.trouble.message);
+    const readOnly = filesystem.readOnly ?? this.readOnly;
+    const offline = this.#parts.offline();
+    return {
+      version: VERSION,
+      pid: Deno.pid,
+      mountpoint: request.mountpoint,
+      cache: cache.path,
+      store: store.description,
+      fileSystem,
+      sinceMs: this.#sinceMs,
+      serving: SERVING,
+      state: readOnly !== undefined ? "read-only" : offline !== undefined ? "offline" : "mounted",
+      stateReason: readOnly ?? offline,
+      classes: byteClasses(filesystem),
+      unsafe: { files: engine.unsafeFiles, bytes: engine.unsafeBytes, etaMs: engine.etaMs },
+      filesystem,
+      engine,
+      waiting,
+      lastStoreError: this.#lastStoreError,
+      settings: explainSettings(request),
+    };
+  }
+
+  /** Takes the mount out of the tree. Not lazily: throws UserError where programs use it. */
+  detach(options: { lazy: boolean }): void {
+    if (this.#unmounted) return;
+    const result = unmount(this.#parts.mounted, options);
+    const { mountPoint } = this.#parts.mounted;
+    if (result === 0 || result === -Errno.EINVAL) {
+      this.#unmounted = true;
+    } else if (!options.lazy && result === -Errno.EBUSY) {
+      throw new UserError(
+        `${mountPoint} is in use: files are open on it, or a shell stands in it`,
+        {
+          hint: `close them (fuser -vm '${mountPoint}' shows who), or umount -l '${mountPoint}'`,
+        },
+      );
+    } else {
+      throw new UserError(`${mountPoint} cannot be unmounted: errno ${-result}`, {
+        hint: `umount -l '${mountPoint}'`,
+      });
+    }
+  }
+
+  noteFilesystemEnded(): void {
+    this.#filesystemEnded = true;
+  }
+
+  /** The mount has gone by somebody else's hand. */
+  noteUnmounted(): void {
+    this.#unmounted = true;
+  }
+
+  /**
+   * Stops the engine, writes what is in memory, ends the isolate, gives the lock back. Each step is
+   * tried even where an earlier one failed. The mount must be detached, or going.
+   */
+  async close(reason: string): Promise<void> {
+    const { filesystem, engine, store, log, letGo } = this.#parts;
+    const step = async (what: string, action: () => void | Promise<unknown>) => {
+      try {
+        await action();
+      } catch (error) {
+        if (what === "filesystem" && this.#filesystemEnded) return;
+        log.warn(`stopping: ${what}: ${error instanceof Error ? error.message : error}`);
+      }
+    };
+    await step("engine", () => engine.stop());
+    const stopped = this.#filesystemEnded
+      ? Promise.resolve()
+      : step("filesystem", () => filesystem.call("stop", { reason }));
+    // An unmount ends it as well, and then the stop is not answered.
+    await Promise.race([stopped, filesystem.ended]);
+    await filesystem.ended;
+    await step("lease", letGo);
+    await step("store", () => store.close());
+  }
+
+  /** What is dirty in the closed databases: exact, because nobody writes any more. */
+  unsafeAfterwards(): UnsafeReport {
+    const database = MetadataDatabase.open({ directory: this.#parts.cache.path, readOnly: true });
+    try {
+      const totals = new TotalTable(database).read();
+      return { files: totals.dirtyFiles, bytes: totals.local, etaMs: undefined };
+    } finally {
+      database.close({ clean: false });
+    }
+  }
+}
+
+/** Reads and writes all come to the daemon; the kernel's page cache keeps what was read. */
+const SERVING = { passthrough: false, reason: "passthrough is not in this version" };

@@ -1,0 +1,95 @@
+/**
+ * The right to write to the bucket: the lease, taken at mount where the bucket answers, else as soon as
+ * it does. Owns the lease and the claims file's use.
+ */
+import { UserError } from "../domain/errors.ts";
+import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Random } from "../runtime/random.ts";
+import { acquireLease, type Lease } from "../tiering/lease.ts";
+import { ClaimsFile } from "./claims_file.ts";
+import { LIMITS } from "./limits.ts";
+
+export interface WriteRightOptions {
+  store: ObjectStore;
+  clock: Clock;
+  random: Random;
+  fileSystem: string;
+  takeOver: boolean;
+  claims: ClaimsFile;
+  machine: string;
+  user: string;
+  log: { info: (message: string) => void; warn: (message: string) => void };
+}
+
+export class WriteRight {
+  /** Resolves when this mount may write; rejects when it never may. */
+  readonly granted: Promise<void>;
+  readonly #options: WriteRightOptions;
+  readonly #ending = new AbortController();
+  readonly #settle: { resolve: (value: Promise<void>) => void; reject: (error: unknown) => void };
+  #lease: Lease | undefined;
+
+  constructor(options: WriteRightOptions) {
+    this.#options = options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#settle = { resolve, reject };
+    this.granted = promise;
+    promise.catch(() => {}); // the engine and the daemon both hear of it
+  }
+
+  /**
+   * Takes the lease now. True when it was taken, false when the store cannot be asked. Throws UserError
+   * (refused) where another mount holds it.
+   */
+  async take(): Promise<boolean> {
+    const { claims, log } = this.#options;
+    try {
+      this.#lease = await acquireLease({
+        ...this.#options,
+        previous: claims.read(),
+        remember: (all) => claims.write(all),
+        signal: this.#ending.signal,
+      });
+    } catch (error) {
+      if (error instanceof StoreError) return false;
+      throw error;
+    }
+    const { epoch, tookOver } = this.#lease;
+    log.info(`claimed the bucket, epoch ${epoch}`);
+    if (tookOver !== undefined) {
+      log.warn(`took over from ${tookOver.user}@${tookOver.machine}, since ${tookOver.since}`);
+    }
+    this.#settle.resolve(this.#lease.settled);
+    return true;
+  }
+
+  /** Who held the lease before, if it was taken over. */
+  get tookOver(): string | undefined {
+    const claim = this.#lease?.tookOver;
+    return claim === undefined ? undefined : `${claim.user}@${claim.machine}`;
+  }
+
+  /** Goes on trying until the lease is taken, or never can be. Never rejects. */
+  async takeLater(): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#ending;
+    try {
+      for (let waitMs = LIMITS.OFFLINE_RETRY_MS as number;;) {
+        await sleep(clock, waitMs, signal);
+        if (await this.take()) return;
+        waitMs = Math.min(2 * waitMs, LIMITS.OFFLINE_RETRY_CAP_MS);
+      }
+    } catch (error) {
+      this.#settle.reject(
+        signal.aborted ? new UserError("the mount has ended before the bucket answered") : error,
+      );
+    }
+  }
+
+  /** Gives the lease back. Rejects with StoreError where the store does not take it in time. */
+  async release(): Promise<void> {
+    this.#ending.abort(new DOMException("the mount ends", "AbortError"));
+    await this.#lease?.release(AbortSignal.timeout(LIMITS.RELEASE_MS));
+  }
+}
