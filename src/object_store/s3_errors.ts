@@ -5,6 +5,7 @@
  * status and message. Only an answer that says so for this key is `missing`; everything that is not
  * understood is `unavailable`. No credential and no SDK object gets out (redaction.ts).
  */
+import { InvariantError } from "../domain/errors.ts";
 import { StoreError, type StoreErrorKind } from "./object_store.ts";
 import type { Redaction } from "./redaction.ts";
 
@@ -71,7 +72,9 @@ function byStatus(status: number, code: string | undefined): StoreErrorKind {
 const made = new Set(["NotFound", "UnknownError", "Unknown", "Error", "BadRequest", "Forbidden"]);
 
 function codeOf(error: unknown): string | undefined {
-  const { Code, name } = error as { Code?: unknown; name?: unknown };
+  const { Code, name, $fault } = error as { Code?: unknown; name?: unknown; $fault?: unknown };
+  // Only what the SDK made from an answer has a fault; other names are JavaScript's.
+  if ($fault === undefined) return undefined;
   for (const code of [Code, name]) {
     if (typeof code === "string" && /^[A-Z][A-Za-z0-9]+$/.test(code) && !made.has(code)) {
       return code;
@@ -104,6 +107,7 @@ export interface FailedCall {
 export function toStoreError(call: FailedCall, redaction: Redaction): StoreError {
   const { error, answer, operation } = call;
   if (error instanceof StoreError) return error;
+  if (error instanceof InvariantError) throw error;
   const subject = `${operation} ${call.subject}`;
   if (answer === undefined) {
     return new StoreError("unavailable", `${subject}: ${redaction.text(describe(error))}`, {
