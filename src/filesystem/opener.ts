@@ -14,10 +14,14 @@ import type { HandleTable } from "./handle_table.ts";
 import { type Inode, isRegular } from "./inode.ts";
 import type { Resizer } from "./resizer.ts";
 
+/** How often the engine is told that something is dirty, milliseconds. */
+const SAY_DIRTY_MS = 250;
+
 export class Opener {
   readonly #core: Core;
   readonly #handles: HandleTable;
   readonly #resizer: Resizer;
+  #saidDirty = false;
   /** Told when the last handle of an inode is closed. */
   onClosed: (inode: Inode) => void = () => {};
 
@@ -60,10 +64,18 @@ export class Opener {
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
       file.truncated = false;
-      if (file.inode.dirty) core.emit({ event: "dirty" });
+      if (file.inode.dirty) this.#sayDirty();
     }
     if (file.handles === 0) this.onClosed(file.inode);
     core.files.dropIfIdle(file);
+  }
+
+  /** The engine looks for itself; once in a while is enough to wake it. */
+  #sayDirty(): void {
+    if (this.#saidDirty) return;
+    this.#saidDirty = true;
+    this.#core.emit({ event: "dirty" });
+    this.#core.timers.after(SAY_DIRTY_MS, () => this.#saidDirty = false);
   }
 
   isOpen(inode: number): boolean {
