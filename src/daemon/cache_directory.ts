@@ -73,9 +73,12 @@ export class CacheDirectory {
   readonly layout: CacheLayout;
   readonly #lock: number;
 
-  private constructor(readonly path: string, lock: number) {
+  readonly #created: boolean;
+
+  private constructor(readonly path: string, options: { lock: number; created: boolean }) {
     this.layout = cacheLayout(path);
-    this.#lock = lock;
+    this.#lock = options.lock;
+    this.#created = options.created;
   }
 
   /**
@@ -83,7 +86,8 @@ export class CacheDirectory {
    * not private, not ours, or in use (with the process that holds it). `path` is absolute.
    */
   static open(path: string): CacheDirectory {
-    if (!checkDirectory(path)) {
+    const created = !checkDirectory(path);
+    if (created) {
       Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
       checkDirectory(path);
     }
@@ -105,7 +109,7 @@ export class CacheDirectory {
       }
       throw inUse(path, readHolder(layout.lock));
     }
-    return new CacheDirectory(path, lock);
+    return new CacheDirectory(path, { lock, created });
   }
 
   /** Whether a file system has been created here. */
@@ -118,6 +122,19 @@ export class CacheDirectory {
     const text = new TextEncoder().encode(`${Deno.pid}\n${mountpoint}\n`);
     // Room on a full disk is not needed to serve: who holds the lock is for messages only.
     if (libc.ftruncate(this.#lock, 0) >= 0) libc.pwrite(this.#lock, text, 0);
+  }
+
+  /** Gives the lock back, and removes what was made only for a start that then failed. */
+  closeAfterFailure(): void {
+    if (this.#created && !this.holdsFilesystem) {
+      for (const path of [this.layout.log, this.layout.ballast, this.layout.lock]) {
+        libc.unlink(path);
+      }
+      libc.rmdir(this.layout.content);
+      // Not empty where something of worth was begun: then it stays.
+      libc.rmdir(this.path);
+    }
+    this.close();
   }
 
   /** Gives the lock back. */
@@ -151,22 +168,23 @@ export function isServed(path: string): boolean {
 
 /** Refuses places that would contain each other. All absolute; `store` only where it is a directory. */
 export function refuseNesting(
-  places: { cache: string; mountpoint: string; store: string | undefined },
+  places: { cache: string; mountpoint?: string; store: string | undefined },
 ): void {
   const { cache, mountpoint, store } = places;
   const refuse = (what: string) =>
     refused(what, "keep cache, mount point and store in separate directories");
-  if (isWithin(cache, mountpoint)) {
-    throw refuse(`the cache ${cache} would lie inside the mount point ${mountpoint}`);
+  if (mountpoint !== undefined) {
+    if (isWithin(cache, mountpoint)) {
+      throw refuse(`the cache ${cache} would lie inside the mount point ${mountpoint}`);
+    }
+    if (isWithin(mountpoint, cache)) {
+      throw refuse(`the mount point ${mountpoint} lies inside the cache ${cache}`);
+    }
+    if (store !== undefined && (isWithin(store, mountpoint) || isWithin(mountpoint, store))) {
+      throw refuse(`the store ${store} and the mount point ${mountpoint} contain each other`);
+    }
   }
-  if (isWithin(mountpoint, cache)) {
-    throw refuse(`the mount point ${mountpoint} lies inside the cache ${cache}`);
-  }
-  if (store === undefined) return;
-  if (isWithin(store, mountpoint) || isWithin(mountpoint, store)) {
-    throw refuse(`the store ${store} and the mount point ${mountpoint} contain each other`);
-  }
-  if (isWithin(store, cache) || isWithin(cache, store)) {
+  if (store !== undefined && (isWithin(store, cache) || isWithin(cache, store))) {
     throw refuse(`the store ${store} and the cache ${cache} contain each other`);
   }
 }

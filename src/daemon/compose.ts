@@ -146,6 +146,7 @@ export async function compose(
   lateMount.resolve(mount);
   if (offline !== undefined) void writeRight.takeLater();
   writeRight.granted.catch((error) => {
+    if (error instanceof DOMException && error.name === "AbortError") return; // given back
     log.error(`nothing is uploaded: ${error.message}`);
     mount.noteStoreError(error.message);
   });

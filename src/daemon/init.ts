@@ -2,10 +2,10 @@
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { systemRandom } from "../runtime/random.ts";
-import { CacheDirectory } from "./cache_directory.ts";
+import { CacheDirectory, refuseNesting } from "./cache_directory.ts";
 import type { Credentials } from "./credentials.ts";
 import { establish } from "./identity.ts";
-import { openStore } from "./open_store.ts";
+import { openStore, storeDirectory } from "./open_store.ts";
 
 export interface InitResult {
   fileSystem: string;
@@ -17,8 +17,10 @@ export interface InitResult {
 export async function initFilesystem(
   options: { store: string; cache: string; credentials: Credentials | undefined },
 ): Promise<InitResult> {
+  refuseNesting({ cache: options.cache, store: storeDirectory(options.store) });
   const store = openStore({ ...options, url: options.store, create: true });
   const cache = CacheDirectory.open(options.cache);
+  let made = false;
   try {
     if (cache.holdsFilesystem) {
       throw new UserError(`the cache ${cache.path} already holds a file system`, {
@@ -33,9 +35,11 @@ export async function initFilesystem(
       clock: systemClock,
       random: systemRandom,
     });
+    made = true;
     return { fileSystem: identity.fileSystem, store: store.description, cache: cache.path };
   } finally {
     store.close();
-    cache.close();
+    if (made) cache.close();
+    else cache.closeAfterFailure();
   }
 }

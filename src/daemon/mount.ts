@@ -3,7 +3,7 @@
  * moment it is made until `close`, which takes them down in the one order that keeps everything safe.
  */
 import { Errno } from "../domain/errno.ts";
-import { ExitCode, UserError } from "../domain/errors.ts";
+import { ExitCode, InvariantError, UserError } from "../domain/errors.ts";
 import { unmount } from "../fuse/mount.ts";
 import type { Mounted } from "../fuse/mount.ts";
 import type { FilesystemIsolate } from "../filesystem/port.ts";
@@ -151,7 +151,8 @@ export class Mount {
       try {
         await action();
       } catch (error) {
-        if (what === "filesystem" && this.#filesystemEnded) return;
+        // Ended by the unmount, before it could be told to stop.
+        if (error instanceof InvariantError && what === "filesystem") return;
         log.warn(`stopping: ${what}: ${error instanceof Error ? error.message : error}`);
       }
     };

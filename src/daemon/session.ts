@@ -169,7 +169,7 @@ export async function runInForeground(
   try {
     session = await startSession(request, log, cache);
   } catch (error) {
-    cache.close();
+    cache.closeAfterFailure();
     throw error;
   }
   for (const note of session.notes) log.warn(note);
@@ -201,7 +201,7 @@ export async function runDaemonChild(): Promise<number> {
     if (!(error instanceof UserError)) {
       log?.error(error instanceof Error ? error.stack ?? error.message : String(error));
     }
-    cache?.close();
+    cache?.closeAfterFailure();
     reportStart({ error: described });
     Deno.exit(described.exitCode);
   }
