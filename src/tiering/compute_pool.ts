@@ -1,0 +1,153 @@
+/**
+ * Compute isolates and the line before them. Verifying what a reader waits for goes before
+ * compressing what nobody waits for; an isolate gets at most two jobs at a time, so that it never
+ * idles and little is queued where it cannot be overtaken. An isolate that dies rejects its jobs
+ * and is replaced by a new one with the next job.
+ */
+import type { StoredChunk } from "../format/codec.ts";
+import { FormatError } from "../format/format_error.ts";
+import { workerUrl } from "../runtime/worker_url.ts";
+import type { ComputeAnswer, ComputeRequest } from "./compute_messages.ts";
+import type { ComputePort, EncodeJob, EncodeResult } from "./compute_port.ts";
+
+type Work = {
+  [K in ComputeRequest["kind"]]: Omit<Extract<ComputeRequest, { kind: K }>, "id">;
+}[ComputeRequest["kind"]];
+
+interface Job {
+  work: Work;
+  resolve: (answer: ComputeAnswer) => void;
+  reject: (error: Error) => void;
+}
+
+interface Isolate {
+  worker: Worker;
+  jobs: Map<number, Job>;
+}
+
+/** Jobs that one isolate knows of at a time. */
+const DEPTH = 2;
+
+export class ComputePool implements ComputePort {
+  readonly parallel: number;
+  readonly #isolates: Isolate[] = [];
+  /** Unbounded here; callers wait for their budget before they ask. */
+  readonly #urgent: Job[] = [];
+  readonly #ordinary: Job[] = [];
+  #next = 1;
+  #closed = false;
+  readonly #onCrash: (message: string) => void;
+
+  /** `onCrash` is told when an isolate has died. */
+  constructor(options: { isolates: number; onCrash: (message: string) => void }) {
+    this.parallel = options.isolates;
+    this.#onCrash = options.onCrash;
+  }
+
+  async encode(job: EncodeJob): Promise<EncodeResult> {
+    const answer = await this.#ask({ kind: "encode", job });
+    if (answer.kind === "encoded") return answer.result;
+    throw failure(answer);
+  }
+
+  async decode(
+    stored: Uint8Array<ArrayBuffer>,
+    chunk: StoredChunk,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { hash, length, codec } = chunk;
+    const answer = await this.#ask({ kind: "decode", stored, chunk: { hash, length, codec } });
+    if (answer.kind === "decoded") return answer.plain;
+    throw failure(answer);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const isolate of this.#isolates.splice(0)) {
+      isolate.worker.terminate();
+      for (const job of isolate.jobs.values()) job.reject(closed());
+    }
+    for (const job of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) {
+      job.reject(closed());
+    }
+  }
+
+  #ask(work: Work): Promise<ComputeAnswer> {
+    if (this.#closed) return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      (work.kind === "decode" ? this.#urgent : this.#ordinary).push({ work, resolve, reject });
+      this.#dispatch();
+    });
+  }
+
+  #dispatch(): void {
+    for (;;) {
+      const isolate = this.#idlest();
+      if (isolate === undefined) return;
+      const job = this.#urgent.shift() ?? this.#ordinary.shift();
+      if (job === undefined) return;
+      const id = this.#next++;
+      isolate.jobs.set(id, job);
+      const { work } = job;
+      const transfer = work.kind === "decode" ? [work.stored.buffer] : [];
+      try {
+        isolate.worker.postMessage({ id, ...work }, transfer);
+      } catch (error) {
+        // Bytes that cannot be sent (a buffer that has moved already) are this job's own fault.
+        isolate.jobs.delete(id);
+        job.reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+  }
+
+  /** The isolate with the fewest jobs that may take one more; starts one while there are too few. */
+  #idlest(): Isolate | undefined {
+    if (this.#urgent.length === 0 && this.#ordinary.length === 0) return undefined;
+    let best: Isolate | undefined;
+    for (const isolate of this.#isolates) {
+      if (best === undefined || isolate.jobs.size < best.jobs.size) best = isolate;
+    }
+    if (this.#isolates.length < this.parallel && (best === undefined || best.jobs.size > 0)) {
+      return this.#start();
+    }
+    return best !== undefined && best.jobs.size < DEPTH ? best : undefined;
+  }
+
+  #start(): Isolate {
+    const worker = new Worker(workerUrl("tiering/compute_isolate.ts"), { type: "module" });
+    const isolate: Isolate = { worker, jobs: new Map() };
+    worker.onmessage = (event: MessageEvent<ComputeAnswer>) => {
+      const job = isolate.jobs.get(event.data.id);
+      isolate.jobs.delete(event.data.id);
+      job?.resolve(event.data);
+      this.#dispatch();
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#crashed(isolate, event.message);
+    };
+    worker.onmessageerror = () => this.#crashed(isolate, "an answer could not be read");
+    this.#isolates.push(isolate);
+    return isolate;
+  }
+
+  #crashed(isolate: Isolate, message: string): void {
+    const at = this.#isolates.indexOf(isolate);
+    if (at < 0) return;
+    this.#isolates.splice(at, 1);
+    isolate.worker.terminate();
+    this.#onCrash(message);
+    for (const job of isolate.jobs.values()) {
+      job.reject(new Error(`the compute isolate ended: ${message}`));
+    }
+    this.#dispatch();
+  }
+}
+
+function closed(): Error {
+  return new Error("the compute pool is closed");
+}
+
+function failure(answer: ComputeAnswer): Error {
+  if (answer.kind === "refused") return new FormatError(answer.why, answer.message);
+  return new Error(answer.kind === "failed" ? answer.message : `unexpected ${answer.kind}`);
+}

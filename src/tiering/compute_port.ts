@@ -1,0 +1,43 @@
+/**
+ * Work that would block the engine: reading, hashing, compressing, verifying. `ComputePool` does it
+ * in other isolates; tests do it on the spot.
+ */
+import type { StoredChunk } from "../format/codec.ts";
+
+/** A piece of a content file, bytes. */
+export interface EncodeJob {
+  path: string;
+  offset: number;
+  length: number;
+}
+
+/** A chunk, ready for a pack. */
+export interface EncodedChunk {
+  kind: "chunk";
+  /** Chunk id. */
+  hash: Uint8Array;
+  stored: Uint8Array;
+  codec: number;
+  /** Plain bytes. */
+  length: number;
+}
+
+export type EncodeResult =
+  | EncodedChunk
+  /** All bytes are zero. */
+  | { kind: "zero" }
+  /** The file is gone or shorter: somebody changed it, so ask again what is dirty. */
+  | { kind: "moved" };
+
+export interface ComputePort {
+  /** Jobs that it works on at a time. */
+  readonly parallel: number;
+  encode(job: EncodeJob): Promise<EncodeResult>;
+  /**
+   * The plain bytes of a chunk, verified; nobody else holds their buffer. The buffer of `stored`
+   * moves away. Rejects with FormatError.
+   */
+  decode(stored: Uint8Array<ArrayBuffer>, chunk: StoredChunk): Promise<Uint8Array<ArrayBuffer>>;
+  /** Ends the isolates; jobs under way are rejected. */
+  close(): void;
+}

@@ -1,0 +1,205 @@
+/**
+ * The engine: hears what the filesystem isolate tells, lets uploader, recaller and evictor work, and
+ * answers what commands ask. Never changes state itself. Everything it does ends with `stop`.
+ */
+import { unreachable } from "../domain/errors.ts";
+import type { FilesystemPort } from "../filesystem/port.ts";
+import type { FilesystemEvent } from "../filesystem/protocol.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import { fromHex, type Random } from "../runtime/random.ts";
+import type { ComputePort } from "./compute_port.ts";
+import { describe, type Log, type Tiering } from "./context.ts";
+import { composeStatus, type EngineStatus, type EngineTrouble } from "./engine_status.ts";
+import { Evictor } from "./evictor.ts";
+import {
+  type CountProgress,
+  evictFiles,
+  type EvictResult,
+  recallFiles,
+  type RecallResult,
+} from "./file_commands.ts";
+import { PackVerifier } from "./pack_verifier.ts";
+import { Recaller } from "./recaller.ts";
+import { ENGINE_LIMITS, type EngineSettings } from "./settings.ts";
+import { type SyncOptions, type SyncResult, SyncRun } from "./sync_run.ts";
+import { Uploader } from "./uploader.ts";
+
+export interface EngineOptions {
+  filesystem: FilesystemPort;
+  store: ObjectStore;
+  /** Closed by the caller, after `stop`. */
+  compute: ComputePort;
+  clock: Clock;
+  random: Random;
+  settings: EngineSettings;
+  log: Log;
+  /** 32 hexadecimal digits. */
+  fileSystemId: string;
+  /** Bytes. */
+  chunkSize: number;
+  /**
+   * Uploads wait until it resolves; if it rejects, nothing is uploaded. `Lease.settled`, or the
+   * reason why this mount may only read.
+   */
+  mayWrite: Promise<void>;
+}
+
+export class Engine {
+  readonly #tiering: Tiering;
+  readonly #stopping = new AbortController();
+  readonly #uploader: Uploader;
+  readonly #recaller: Recaller;
+  readonly #evictor: Evictor;
+  readonly #verifier: PackVerifier;
+  #unsubscribe: (() => void) | undefined;
+  #working: Promise<unknown> = Promise.resolve();
+  #leasePending = true;
+  #leaseTrouble: EngineTrouble | undefined;
+
+  constructor(options: EngineOptions) {
+    const { filesystem, store, compute, clock, random, settings, log, chunkSize } = options;
+    this.#tiering = {
+      filesystem,
+      store,
+      compute,
+      clock,
+      random,
+      settings,
+      log,
+      chunkSize,
+      fileSystem: fromHex(options.fileSystemId),
+      signal: this.#stopping.signal,
+    };
+    this.#uploader = new Uploader(this.#tiering, options.mayWrite);
+    this.#recaller = new Recaller(this.#tiering);
+    this.#verifier = new PackVerifier(this.#tiering);
+    this.#evictor = new Evictor(this.#tiering, this.#uploader, { verifier: this.#verifier });
+    this.#uploader.onConfirmed = () => this.#evictor.confirmed();
+    this.#uploader.trouble.onChange = (trouble) => {
+      if (trouble === undefined) log("info", "the store works again");
+      else log("warn", "the store fails; uploads are tried again for ever", { ...trouble });
+    };
+    options.mayWrite.then(() => this.#leasePending = false, (error) => {
+      this.#leasePending = false;
+      this.#leaseTrouble = { kind: "lease", message: describe(error), sinceMs: clock.wallMs() };
+    });
+  }
+
+  /** Begins to work. Recalls are served at once. */
+  start(): void {
+    this.#unsubscribe = this.#tiering.filesystem.subscribe((event) => this.#hear(event));
+    this.#working = Promise.all([this.#uploader.run(), this.#evictor.run()]);
+  }
+
+  /** Takes no more work and aborts what is under way; resolves within 5 seconds. Nothing is lost by it. */
+  async stop(): Promise<void> {
+    const { clock, log } = this.#tiering;
+    this.#unsubscribe?.();
+    this.#stopping.abort(new DOMException("the engine stops", "AbortError"));
+    this.#recaller.stop();
+    const timeout = new AbortController();
+    const late = sleep(clock, ENGINE_LIMITS.STOP_MS, timeout.signal).then(() => {
+      log("warn", "work was still under way when the engine stopped");
+    }, () => {});
+    await Promise.race([this.#working, late]);
+    timeout.abort();
+  }
+
+  /**
+   * Uploads what is dirty now, or these files, and waits until it is safe. Rejects with the signal's
+   * reason, or with the reason why nothing may be uploaded.
+   */
+  sync(options: SyncOptions): Promise<SyncResult> {
+    const signal = this.#with(options.signal);
+    return new SyncRun(this.#tiering, this.#uploader, { ...options, signal }).run();
+  }
+
+  /** Uploads these files where they are dirty, then drops their bytes. `force`: although pinned. */
+  async evictFiles(
+    inodes: number[],
+    options: { force?: boolean; signal?: AbortSignal; onProgress?: CountProgress } = {},
+  ): Promise<EvictResult> {
+    const signal = this.#with(options.signal);
+    const dirty: number[] = [];
+    for (const inode of inodes) {
+      const residency = await this.#tiering.filesystem.call("residency", { inode });
+      if (residency?.dirty) dirty.push(inode);
+    }
+    if (dirty.length > 0) await this.sync({ inodes: dirty, signal });
+    const { onProgress, force = false } = options;
+    const verifier = this.#verifier;
+    return await evictFiles(this.#tiering, { inodes, force, verifier, signal, onProgress });
+  }
+
+  /** Brings these files back, and waits until they are resident. */
+  recallFiles(
+    inodes: number[],
+    options: { signal?: AbortSignal; onProgress?: CountProgress } = {},
+  ): Promise<RecallResult> {
+    const signal = this.#with(options.signal);
+    return recallFiles(this.#tiering, { inodes, signal, onProgress: options.onProgress });
+  }
+
+  /** Exact where it speaks of files and bytes; rejects when the filesystem isolate is gone. */
+  async status(): Promise<EngineStatus> {
+    const trouble = this.#uploader.trouble.current;
+    return composeStatus({
+      filesystem: await this.#tiering.filesystem.call("statistics", {}),
+      upload: this.#uploader.report(),
+      recall: this.#recaller.report(),
+      eviction: this.#evictor.report(),
+      verifyHeads: this.#verifier.heads,
+      uploadTrouble: trouble,
+      leaseTrouble: this.#leaseTrouble,
+      leasePending: this.#leasePending,
+    });
+  }
+
+  /** No file is uploaded of the engine's own accord until `resumeUploads`; a sync goes on. */
+  pauseUploads(): void {
+    this.#uploader.pause();
+  }
+
+  resumeUploads(): void {
+    this.#uploader.resume();
+  }
+
+  /** New settings, from now on. */
+  configure(settings: EngineSettings): void {
+    this.#tiering.settings = settings;
+    this.#uploader.configure();
+  }
+
+  #hear(event: FilesystemEvent): void {
+    switch (event.event) {
+      case "dirty":
+        return this.#uploader.look();
+      case "changed":
+        return this.#uploader.changed(event.inode);
+      case "recall":
+        return this.#recaller.want(event);
+      case "recallUrgent":
+        return this.#recaller.hurry(event);
+      case "recallCancelled":
+        return this.#recaller.cancel(event);
+      case "pressure":
+        return this.#evictor.pressure(event.needed);
+      case "ready":
+      case "readOnly":
+      case "defect":
+      case "ended":
+        // The daemon's business.
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  /** Aborts with either. */
+  #with(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined
+      ? this.#stopping.signal
+      : AbortSignal.any([signal, this.#stopping.signal]);
+  }
+}

@@ -1,0 +1,72 @@
+/** What the engine says of itself to status, sync and unmount. Plain data. */
+import type { FilesystemReport } from "../filesystem/protocol.ts";
+import type { EvictorReport } from "./evictor.ts";
+import type { RecallerReport } from "./recaller.ts";
+import type { UploaderReport } from "./uploader.ts";
+
+/** The store's trouble, if it has any now. */
+export interface EngineTrouble {
+  /** `StoreErrorKind`, or "lease" where this mount may not write. */
+  kind: string;
+  message: string;
+  /** Wall clock, milliseconds. */
+  sinceMs: number;
+}
+
+export interface EngineStatus {
+  /** Files and bytes that are only here. */
+  unsafeFiles: number;
+  unsafeBytes: number;
+  upload: UploaderReport;
+  recall: RecallerReport;
+  eviction: EvictorReport;
+  /** Until everything is safe at the present speed; undefined where that cannot be said. */
+  etaMs: number | undefined;
+  /** The last error while it lasts. */
+  trouble: EngineTrouble | undefined;
+  /** Calls to the store since the start, as the engine counts them. */
+  storeCalls: { put: number; get: number; head: number };
+  /** Why something is not going on, for people. */
+  waiting: string[];
+}
+
+/** Puts the parts together. */
+export function composeStatus(parts: {
+  filesystem: FilesystemReport;
+  upload: UploaderReport;
+  recall: RecallerReport;
+  eviction: EvictorReport;
+  verifyHeads: number;
+  uploadTrouble: EngineTrouble | undefined;
+  leaseTrouble: EngineTrouble | undefined;
+  leasePending: boolean;
+}): EngineStatus {
+  const { filesystem, upload, recall, eviction } = parts;
+  const unsafeBytes = filesystem.space.local;
+  const trouble = parts.leaseTrouble ?? parts.uploadTrouble ?? recall.trouble;
+  const speed = upload.bytesPerSecond;
+  const waiting: string[] = [];
+  if (parts.leasePending) waiting.push("uploads wait until the claim on the bucket has settled");
+  if (parts.leaseTrouble) waiting.push(`uploads have stopped: ${parts.leaseTrouble.message}`);
+  if (parts.uploadTrouble) {
+    waiting.push(`uploads wait for the store: ${parts.uploadTrouble.message}`);
+  }
+  if (recall.trouble) waiting.push(`recalls wait for the store: ${recall.trouble.message}`);
+  if (upload.paused) waiting.push("uploads are paused");
+  if (eviction.obstacles) waiting.push("the cache is above its mark: see eviction");
+  return {
+    unsafeFiles: filesystem.dirtyFiles,
+    unsafeBytes,
+    upload,
+    recall,
+    eviction,
+    etaMs: unsafeBytes === 0 ? 0 : speed > 0 ? (unsafeBytes / speed) * 1000 : undefined,
+    trouble,
+    storeCalls: {
+      put: upload.puts,
+      get: recall.gets,
+      head: upload.heads + parts.verifyHeads,
+    },
+    waiting,
+  };
+}

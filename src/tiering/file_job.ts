@@ -1,0 +1,229 @@
+/**
+ * One try to bring one file into the bucket: reads its dirty chunks page by page, hands them to the
+ * pack builder in file order, and asks for its version to be saved once all are bound (law 2).
+ * Holds a few chunks at a time, however large the file is. Never changes the file.
+ */
+import { unreachable } from "../domain/errors.ts";
+import type { DirtyChunk } from "../filesystem/protocol.ts";
+import type { Budget, Share } from "./budget.ts";
+import type { EncodeResult } from "./compute_port.ts";
+import { describe, type Tiering } from "./context.ts";
+import type { Lane, PackBuilder } from "./pack_builder.ts";
+import type { PlaceOutcome, Target } from "./placing.ts";
+import { ENGINE_LIMITS } from "./settings.ts";
+
+/** What came of a try. */
+export type FileOutcome =
+  /** The bucket can restore it as it was read. */
+  | "saved"
+  /** All its chunks are confirmed, but a program may still write to it. */
+  | "open"
+  /** Somebody wrote meanwhile, or it was in vain. */
+  | "changed"
+  /** Deleted, or clean already. */
+  | "gone"
+  /** The store failed; it is tried again with everything else. */
+  | "store"
+  /** Its bytes could not be read or bound; the log says why. */
+  | "failed";
+
+export interface FileJobPorts {
+  tiering: Tiering;
+  builder: PackBuilder;
+  memory: Budget;
+  /** One place: files of several chunks follow one another. */
+  large: Budget;
+}
+
+/** A chunk that is being read. */
+interface Reading {
+  target: Target;
+  share: Share;
+  result: Promise<{ encoded: EncodeResult; matched: number | undefined }>;
+}
+
+export class FileJob {
+  readonly inode: number;
+  /** Settles when the try is over. Never rejects. */
+  readonly done: Promise<FileOutcome>;
+  /** Somebody waits for it: packs are not kept open for it. */
+  urgent: boolean;
+  /** Bytes of this file that were bound in this try. */
+  placedBytes = 0;
+  /** Generation that the last page of chunks belonged to. */
+  generation = 0;
+  readonly #ports: FileJobPorts;
+  readonly #finish: (outcome: FileOutcome) => void;
+  #outstanding = 0;
+  #fed = false;
+  #abandoned = false;
+  #trouble: Exclude<PlaceOutcome, true> | "failed" | undefined;
+
+  constructor(inode: number, options: FileJobPorts & { urgent: boolean }) {
+    this.inode = inode;
+    this.urgent = options.urgent;
+    this.#ports = options;
+    const { promise, resolve } = Promise.withResolvers<FileOutcome>();
+    this.done = promise;
+    this.#finish = resolve;
+  }
+
+  /** The file changed: whatever is not on its way yet is not sent. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#finish("changed");
+  }
+
+  /** Reads and hands over all dirty chunks. Never rejects; `done` may come later. */
+  async feed(): Promise<void> {
+    let largeShare: Share | undefined;
+    try {
+      for (let from = 0; !this.#abandoned;) {
+        const limit = ENGINE_LIMITS.DIRTY_PAGE_CHUNKS;
+        const page = await this.#ports.tiering.filesystem.call("dirtyChunks", {
+          inode: this.inode,
+          from,
+          limit,
+        });
+        if (page === undefined) return this.#finish("gone");
+        this.generation = page.generation;
+        if (page.chunks.length > 1) {
+          largeShare ??= await this.#ports.large.acquire(1, this.#ports.tiering.signal);
+        }
+        const lane: Lane = largeShare === undefined ? "small" : "large";
+        await this.#feedPage(page, lane);
+        if (page.chunks.length < limit) break;
+        from = page.chunks[page.chunks.length - 1].index + 1;
+      }
+      this.#fed = true;
+      this.#finishIfDone();
+    } catch (error) {
+      this.#abandoned = true;
+      const { signal, log } = this.#ports.tiering;
+      if (!signal.aborted) {
+        log("error", "a file could not be read for upload", {
+          inode: this.inode,
+          error: describe(error),
+        });
+      }
+      this.#finish("failed");
+    } finally {
+      largeShare?.release();
+    }
+  }
+
+  async #feedPage(page: { path: string; chunks: DirtyChunk[] }, lane: Lane): Promise<void> {
+    const window: Reading[] = [];
+    try {
+      for (const chunk of page.chunks) {
+        if (this.#abandoned) return;
+        if (window.length >= ENGINE_LIMITS.FEEDING_CHUNKS) {
+          await this.#handOver(window[0], lane);
+          window.shift();
+        }
+        window.push(await this.#read(page.path, chunk));
+      }
+      while (window.length > 0) {
+        await this.#handOver(window[0], lane);
+        window.shift();
+      }
+    } finally {
+      for (const reading of window) reading.share.release();
+    }
+  }
+
+  async #read(path: string, chunk: DirtyChunk): Promise<Reading> {
+    const { tiering, memory, builder } = this.#ports;
+    const share = await memory.acquire(chunk.length, tiering.signal);
+    const encodeAndMatch = async () => {
+      const encoded = await tiering.compute.encode({
+        path,
+        offset: chunk.index * tiering.chunkSize,
+        length: chunk.length,
+      });
+      const matched = encoded.kind === "chunk" ? await builder.match(encoded) : undefined;
+      return { encoded, matched };
+    };
+    const result = encodeAndMatch();
+    result.catch(() => {}); // looked at when its turn comes, or never, when an earlier one fails
+    return { target: this.#target(chunk), share, result };
+  }
+
+  async #handOver(reading: Reading, lane: Lane): Promise<void> {
+    const { builder } = this.#ports;
+    const { encoded, matched } = await reading.result;
+    this.#outstanding++;
+    switch (encoded.kind) {
+      case "zero":
+        reading.share.release();
+        return builder.placeHole(reading.target);
+      case "moved":
+        reading.share.release();
+        return reading.target.settle("changed");
+      case "chunk":
+        return builder.place(reading.target, encoded, { matched, lane, share: reading.share });
+      default:
+        unreachable(encoded);
+    }
+  }
+
+  #target(chunk: DirtyChunk): Target {
+    const isAbandoned = () => this.#abandoned;
+    let settled = false;
+    return {
+      inode: this.inode,
+      index: chunk.index,
+      generation: chunk.generation,
+      length: chunk.length,
+      get abandoned() {
+        return isAbandoned();
+      },
+      settle: (outcome) => {
+        if (settled) return;
+        settled = true;
+        if (outcome === true) this.placedBytes += chunk.length;
+        else this.#trouble = outcome;
+        this.#outstanding--;
+        this.#finishIfDone();
+      },
+    };
+  }
+
+  #finishIfDone(): void {
+    if (!this.#fed || this.#outstanding > 0 || this.#abandoned) return;
+    if (this.#trouble === undefined) this.#save();
+    else this.#finish(outcomeOf(this.#trouble));
+  }
+
+  async #save(): Promise<void> {
+    const { filesystem, log, signal } = this.#ports.tiering;
+    try {
+      const { inode, generation } = this;
+      const answer = await filesystem.call("save", { inode, generation });
+      this.#finish(answer === true ? "saved" : outcomeOf(answer));
+    } catch (error) {
+      if (!signal.aborted) {
+        log("error", "a version could not be saved", { inode: this.inode, error: describe(error) });
+      }
+      this.#finish("failed");
+    }
+  }
+}
+
+function outcomeOf(trouble: Exclude<PlaceOutcome, true> | "failed"): FileOutcome {
+  switch (trouble) {
+    case "gone":
+    case "open":
+    case "store":
+    case "failed":
+      return trouble;
+    case "changed":
+    case "unstaged":
+    case "pinned":
+    case "dirty":
+    case "unverified":
+      return "changed";
+    default:
+      return unreachable(trouble);
+  }
+}

@@ -1,0 +1,103 @@
+/** What the engine is given to work with, and every bound it keeps, in one table. */
+import { MiB } from "../domain/units.ts";
+import { PACK_TARGET_BYTES, PACK_TARGET_CHUNKS } from "../format/limits.ts";
+
+/** May change while the engine runs (`Engine.configure`). */
+export interface EngineSettings {
+  /** A file is uploaded when it has not changed for so long. */
+  uploadAfterMs: number;
+  /** A file that is never quiet is tried by then; also the longest pause between two tries. */
+  uploadDeadlineMs: number;
+  /** Packs that are uploaded at a time. */
+  uploadParallel: number;
+  /** Chunks and packs in memory on their way up. */
+  uploadMemoryBytes: number;
+  /** A pack is closed at this payload … */
+  packBytes: number;
+  /** … at so many chunks … */
+  packChunks: number;
+  /** … or so long after its first chunk. */
+  packAgeMs: number;
+  /** Downloads at a time … */
+  recallParallel: number;
+  /** … of which at most so many that nobody waits for yet. */
+  recallAheadParallel: number;
+  /** Chunks that lie next to each other are fetched together up to this. */
+  recallRangeBytes: number;
+  /** Stored bytes on their way down; what a reader waits for may go beyond by one chunk each. */
+  recallMemoryBytes: number;
+}
+
+export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
+  uploadAfterMs: 5_000,
+  uploadDeadlineMs: 15 * 60_000,
+  uploadParallel: 4,
+  uploadMemoryBytes: 96 * MiB,
+  packBytes: PACK_TARGET_BYTES,
+  packChunks: PACK_TARGET_CHUNKS,
+  packAgeMs: 10_000,
+  recallParallel: 8,
+  recallAheadParallel: 4,
+  recallRangeBytes: 16 * MiB,
+  recallMemoryBytes: 64 * MiB,
+};
+
+export const ENGINE_LIMITS = {
+  /** Files asked for at once. */
+  DIRTY_PAGE_FILES: 256,
+  /** Chunks of one file asked for at once. */
+  DIRTY_PAGE_CHUNKS: 128,
+  /** Files whose chunks are being read at a time. */
+  FEEDING_FILES: 8,
+  /** Chunks of one file that are being read and compressed at a time. */
+  FEEDING_CHUNKS: 4,
+  /** Files that wait for their pack. More than a pack holds, or packs of small files stay small. */
+  WAITING_FILES: 8_192,
+  /** Placements in one `stage`: what the filesystem isolate does in one transaction. */
+  STAGE_PLACEMENTS: 1_000,
+  /** Hashes in one `matchChunks`. */
+  MATCH_HASHES: 256,
+  /** First pause before a file that keeps changing is tried again; doubles up to the deadline. */
+  RESTLESS_MS: 30_000,
+  /** The same while space is short; doubles up to PRESSURE_RETRY_CAP_MS. */
+  PRESSURE_RETRY_MS: 250,
+  PRESSURE_RETRY_CAP_MS: 5_000,
+  /** Files whose failed tries are remembered. */
+  REMEMBERED_TRIES: 10_000,
+  /** Passes over the dirty files are at least so far apart … */
+  PASS_GAP_MS: 50,
+  /** … at most so far while anything is dirty, since only the first dirty file is told of … */
+  PASS_POLL_MS: 2_000,
+  /** … and otherwise, in case an event was missed. */
+  PASS_IDLE_MS: 60_000,
+  /** The store fails: pauses double from the one to the other, for ever. */
+  STORE_RETRY_MS: 1_000,
+  STORE_RETRY_CAP_MS: 5 * 60_000,
+  /** The store refuses us: only somebody's action helps, so ask at this pace. */
+  STORE_DENIED_MS: 60_000,
+  /** Pauses of a recall that somebody waits for. */
+  RECALL_RETRY_MS: 500,
+  RECALL_RETRY_CAP_MS: 15_000,
+  /** Downloads of a chunk whose bytes were wrong, in all. */
+  RECALL_CORRUPT_TRIES: 3,
+  /** Recalls that nobody waits for are collected for so long, so that neighbours go together. */
+  RECALL_GATHER_MS: 2,
+  /** Files per `evict`. */
+  EVICT_BATCH_FILES: 256,
+  /** Candidates asked for at once. */
+  CANDIDATE_PAGE_FILES: 1_024,
+  /** HEADs at a time while packs are verified before an eviction. */
+  VERIFY_PARALLEL: 8,
+  /** Runs of the evictor are at least so far apart; also how often it looks while it must wait. */
+  EVICT_GAP_MS: 200,
+  EVICT_WAIT_MS: 1_000,
+  /** Tries of a file that keeps changing, before a sync reports it and goes on. */
+  SYNC_TRIES: 3,
+  SYNC_RETRY_MS: 200,
+  PROGRESS_MS: 250,
+  /** A stop takes at most so long. */
+  STOP_MS: 5_000,
+  /** Between two looks at the claims when writing; two claimants see each other after the wait. */
+  LEASE_LOOK_MS: 60_000,
+  LEASE_WAIT_MS: 5_000,
+} as const;
