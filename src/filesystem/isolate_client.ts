@@ -2,15 +2,24 @@
  * Starts the filesystem isolate with its disk helpers, and speaks to it: the engine's FilesystemPort.
  * Owns the Workers. If any of them dies, `ended` says "crashed" and every call under way rejects.
  */
+import { serialize } from "node:v8";
 import { FsError, InvariantError, UserError } from "../domain/errors.ts";
 import * as libc from "../runtime/libc.ts";
+import { addressOf } from "../runtime/shared_bytes.ts";
 import { workerUrl } from "../runtime/worker_url.ts";
 import type { DiskHelperStart } from "./disk_messages.ts";
-import type { IsolateMessage, IsolateStart, PlainError } from "./isolate_messages.ts";
+import type {
+  CommandMessage,
+  IsolateMessage,
+  IsolateStart,
+  PlainError,
+} from "./isolate_messages.ts";
 import type { FilesystemIsolate, FilesystemIsolateOptions } from "./port.ts";
 import type { Commands, FilesystemEvent } from "./protocol.ts";
 
 interface Waiting {
+  /** What is lent until the answer is there. */
+  lent: Uint8Array[];
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
 }
@@ -47,14 +56,29 @@ class IsolateClient implements FilesystemIsolate {
   call<K extends keyof Commands>(
     command: K,
     argument: Commands[K][0],
-    transfer: Transferable[] = [],
   ): Promise<Commands[K][1]> {
     if (this.#over !== undefined) return Promise.reject(gone());
     const id = this.#next++;
+    const { bytes, ...rest } = argument as { bytes?: Uint8Array<ArrayBuffer> };
+    // A copy of its own: a Buffer may be a part of a pool that is written on.
+    const small = new Uint8Array(serialize(rest));
+    const message: CommandMessage = {
+      id,
+      command,
+      address: addressOf(small),
+      length: small.length,
+      ...(bytes === undefined
+        ? {}
+        : { bytes: { address: addressOf(bytes), length: bytes.length } }),
+    };
     const answer = new Promise<unknown>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, {
+        lent: bytes === undefined ? [small] : [small, bytes],
+        resolve,
+        reject,
+      });
     });
-    this.#port.postMessage({ id, command, argument }, transfer);
+    this.#port.postMessage(message);
     libc.signalEventfd(this.#wake);
     return answer as Promise<Commands[K][1]>;
   }

@@ -10,10 +10,16 @@ export interface IsolateStart {
   wake: number;
 }
 
+/**
+ * A command on its way in. Its argument is serialized (node:v8) and lent by address until it is
+ * answered: see src/runtime/shared_bytes.ts. `bytes` is the one large field (of `install`), beside it.
+ */
 export interface CommandMessage {
   id: number;
   command: keyof Commands;
-  argument: unknown;
+  address: number;
+  length: number;
+  bytes?: { address: number; length: number };
 }
 
 /** An error as it crosses the channel. */

@@ -3,6 +3,7 @@
  * kernel first, then messages, then due timers, then one slice of background work; it sleeps only
  * when nothing of these is left.
  */
+import { deserialize } from "node:v8";
 import { receiveMessageOnPort } from "node:worker_threads";
 import { FsError, UserError } from "../domain/errors.ts";
 import { ContentStore } from "../content/content_store.ts";
@@ -16,6 +17,7 @@ import { UsageTable } from "../metadata/usage_table.ts";
 import { VersionTable } from "../metadata/version_table.ts";
 import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
+import { bytesAt } from "../runtime/shared_bytes.ts";
 import { TimerQueue } from "../runtime/timer_queue.ts";
 import { CommandRunner } from "./commands.ts";
 import { ContentSweep } from "./content_sweep.ts";
@@ -263,8 +265,13 @@ export class FilesystemRuntime {
     }
   }
 
-  #command({ id, command, argument }: CommandMessage): void {
+  #command(message: CommandMessage): void {
+    const { id, command } = message;
     try {
+      const argument = deserialize(bytesAt(message.address, message.length));
+      if (message.bytes !== undefined) {
+        argument.bytes = bytesAt(message.bytes.address, message.bytes.length);
+      }
       this.#commands.run(command, argument as never, (result) => {
         this.#post({ kind: "answer", id, result });
       });

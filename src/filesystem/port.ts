@@ -3,13 +3,13 @@ import type { Commands, FilesystemEvent, FilesystemSettings } from "./protocol.t
 
 export interface FilesystemPort {
   /**
-   * Asks and resolves with the answer. Rejects with UserError or FsError as thrown there, and with
+   * Asks and resolves with the answer. Byte arrays in the argument stay the caller's, and must not
+   * change before the answer is there. Rejects with UserError or FsError as thrown there, and with
    * InvariantError("filesystem isolate ended") when the isolate is gone.
    */
   call<K extends keyof Commands>(
     command: K,
     argument: Commands[K][0],
-    transfer?: Transferable[],
   ): Promise<Commands[K][1]>;
   /** Calls `listener` for every event from now on, in order. Returns how to stop. */
   subscribe(listener: (event: FilesystemEvent) => void): () => void;

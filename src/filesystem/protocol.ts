@@ -145,7 +145,7 @@ export interface Commands {
   spill: [{ bytes: number }, number];
   /** Recalls every absent chunk of a file; answers when all are resident, or why not. */
   recallFile: [{ inode: number }, { recalled: number } | { failed: string }];
-  /** Bytes that were asked for by a `recall` event, verified. Ownership of the buffer moves. */
+  /** Bytes that were asked for by a `recall` event, verified. They must not change until this is answered. */
   install: [
     { inode: number; incarnation: number; index: number; chunk: number; bytes: Uint8Array },
     boolean,
