@@ -39,6 +39,8 @@ export class DirectoryObjectStore implements ObjectStore {
   #closing = new Closing();
   #identity: DirectoryIdentity;
   #errors: DirectoryErrors;
+  /** Directories whose names are known to be durable. */
+  #durable = new Set<string>();
   #lastStamp = { ms: 0, sequence: 0 };
 
   private constructor(root: string, options: { clock: Clock; random: Random }) {
@@ -275,26 +277,31 @@ export class DirectoryObjectStore implements ObjectStore {
   /** The path of existing directories, none of which may be a link to elsewhere. */
   async #enterDirectories(names: string[]): Promise<string> {
     let path = this.#root;
-    for (const name of names) {
-      path = join(path, name);
-      if (!(await lstat(path)).isDirectory()) {
-        throw new StoreError("denied", `${path}: a directory was expected in the store`);
-      }
-    }
+    for (const name of names) path = await this.#enter(join(path, name));
     return path;
   }
 
+  async #enter(path: string): Promise<string> {
+    if ((await lstat(path)).isDirectory()) return path;
+    throw new StoreError("denied", `${path}: a directory was expected in the store`);
+  }
+
+  /** The same, making those that are not there; each is durable when this returns. */
   async #makeDirectories(names: string[]): Promise<string> {
     let path = this.#root;
     for (const name of names) {
       const parent = path;
-      path = join(path, name);
+      path = join(parent, name);
+      if (this.#durable.has(path)) continue;
       try {
         await mkdir(path, { mode: 0o700 });
-        await syncDirectory(parent);
       } catch (error) {
         if (codeOf(error) !== "EEXIST") throw error;
       }
+      // Also one that was there: whoever made it may not have come to this line yet.
+      await syncDirectory(parent);
+      await this.#enter(path);
+      this.#durable.add(path);
     }
     return await this.#enterDirectories(names);
   }

@@ -130,9 +130,10 @@ def prepare(directory, ports):
 def end_with_stdin(stop):
     """Calls `stop` when whoever started this process closes its standard input, or is gone."""
     read = os.read  # Swift replaces it by one that yields to other green threads
+    watched = os.dup(0)  # and standard input by /dev/null
 
     def wait():
-        while read(0, 4096):
+        while read(watched, 4096):
             pass
         stop()
 
