@@ -1,0 +1,44 @@
+/** The real bucket that ZERO_TEST_B2_URL, ZERO_TEST_B2_KEY_ID and ZERO_TEST_B2_KEY name, where they are set. */
+import { openObjectStore } from "../../src/object_store/open_store.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { hex, systemRandom } from "../../src/runtime/random.ts";
+
+export interface RealBucket {
+  /** URL with a prefix of this run's own. */
+  url: string;
+  /** What the program under test finds its credentials in. */
+  env: Record<string, string>;
+  /** Removes every version below the prefix. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A fresh prefix in the real bucket; undefined where none was named. */
+export function realBucket(): RealBucket | undefined {
+  const [bucket, keyId, applicationKey] = [
+    "ZERO_TEST_B2_URL",
+    "ZERO_TEST_B2_KEY_ID",
+    "ZERO_TEST_B2_KEY",
+  ].map((name) => Deno.env.get(name) || undefined);
+  if (bucket === undefined || keyId === undefined || applicationKey === undefined) return undefined;
+  const [place, query] = bucket.split("?", 2);
+  const prefix = `${place.replace(/\/$/, "")}/test-${hex(systemRandom.bytes(8))}`;
+  const url = query === undefined ? prefix : `${prefix}?${query}`;
+  return {
+    url,
+    env: { B2_APPLICATION_KEY_ID: keyId, B2_APPLICATION_KEY: applicationKey },
+    async [Symbol.asyncDispose]() {
+      const store = await openObjectStore(url, {
+        clock: systemClock,
+        random: systemRandom,
+        credentials: { keyId, applicationKey },
+      });
+      try {
+        for await (const version of store.listVersions("")) {
+          await store.delete(version.key, version.versionId);
+        }
+      } finally {
+        store.close();
+      }
+    },
+  };
+}
