@@ -112,6 +112,7 @@ class HeldLease implements Lease {
   readonly #previous: readonly ClaimName[];
   readonly #ending = new AbortController();
   #lastLookMs = -Infinity;
+  #won = false;
   #lost: UserError | undefined;
 
   constructor(claim: LeaseClaim, options: LeaseOptions & { tookOver: LeaseClaim | undefined }) {
@@ -168,16 +169,21 @@ class HeldLease implements Lease {
     }
   }
 
-  /** Throws UserError, and remembers it, when another claim of this epoch or a later one is there. */
+  /**
+   * Throws UserError, and remembers it, when another claim of this epoch or a later one is there.
+   * Once this claim has won, one of the same epoch is that of a slow claimant, who withdraws.
+   */
   async #look(signal: AbortSignal | undefined): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
     const startAfter = `${LEASE_PREFIX}${epochText(this.epoch)}`;
     const seen = await claims(this.#store, { signal, startAfter });
     const other = seen.find((claim) =>
-      claim.epoch >= this.epoch && claim.mountId !== this.mountId &&
+      (this.#won ? claim.epoch > this.epoch : claim.epoch >= this.epoch) &&
+      claim.mountId !== this.mountId &&
       !this.#previous.some((own) => same(own, claim))
     );
     if (other === undefined) {
+      this.#won = true;
       this.#lastLookMs = startedMs;
       return;
     }

@@ -20,6 +20,8 @@ export class PackVerifier {
   readonly #tiering: Tiering;
   readonly #slots = new Budget(ENGINE_LIMITS.VERIFY_PARALLEL);
   readonly #flights = new SingleFlight<number, boolean>();
+  /** Packs that failed, and when they may be asked for again, monotonic milliseconds. */
+  readonly #notBeforeMs = new Map<number, number>();
   heads = 0;
 
   constructor(tiering: Tiering) {
@@ -30,12 +32,26 @@ export class PackVerifier {
   async verifyFor(inodes: number[], signal: AbortSignal): Promise<void> {
     const { filesystem } = this.#tiering;
     const packs = await filesystem.call("unverifiedPacks", { inodes });
-    const answers = await Promise.all(packs.map(async (pack) => ({
+    const due = packs.filter((pack) => this.#isDue(pack.pack));
+    const answers = await Promise.all(due.map(async (pack) => ({
       pack: pack.pack,
       whole: await this.#flights.run(pack.pack, (own) => this.#isWhole(pack, own), signal),
     })));
     const whole = answers.filter((answer) => answer.whole).map((answer) => answer.pack);
     if (whole.length > 0) await filesystem.call("verified", { packs: whole });
+  }
+
+  #isDue(pack: number): boolean {
+    const notBeforeMs = this.#notBeforeMs.get(pack);
+    if (notBeforeMs === undefined) return true;
+    if (this.#tiering.clock.monotonicMs() < notBeforeMs) return false;
+    this.#notBeforeMs.delete(pack);
+    return true;
+  }
+
+  #failed(pack: number, againMs: number): false {
+    this.#notBeforeMs.set(pack, this.#tiering.clock.monotonicMs() + againMs);
+    return false;
   }
 
   async #isWhole(pack: UnverifiedPack, signal: AbortSignal): Promise<boolean> {
@@ -52,16 +68,21 @@ export class PackVerifier {
         stored: pack.bytes,
         found: length,
       });
-      return false;
+      return this.#failed(pack.pack, ENGINE_LIMITS.VERIFY_WRONG_AGAIN_MS);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      const level = error.kind === "missing" ? "error" : "warn";
-      log(level, "a pack could not be verified; nothing that relies on it is evicted", {
-        pack: key,
-        version: pack.versionId,
-        error: describe(error),
-      });
-      return false;
+      const missing = error.kind === "missing";
+      log(
+        missing ? "error" : "warn",
+        "a pack could not be verified; nothing that relies on it is evicted",
+        {
+          pack: key,
+          version: pack.versionId,
+          error: describe(error),
+        },
+      );
+      const { VERIFY_AGAIN_MS, VERIFY_WRONG_AGAIN_MS } = ENGINE_LIMITS;
+      return this.#failed(pack.pack, missing ? VERIFY_WRONG_AGAIN_MS : VERIFY_AGAIN_MS);
     } finally {
       slot.release();
     }

@@ -178,17 +178,15 @@ export class Recaller {
     const wants = [...chunk.wants.values()];
     this.#queue.drop(chunk);
     this.#recalled++;
-    await Promise.all(wants.map((want, i) => {
-      // The last one gets the buffer itself.
-      const bytes = i === wants.length - 1 ? plain : plain.slice();
+    await Promise.all(wants.map((want) => {
       const { inode, incarnation, index } = want;
       return filesystem.call("install", {
         inode,
         incarnation,
         index,
         chunk: chunk.location.chunk,
-        bytes,
-      }, [bytes.buffer]).catch((error) => {
+        bytes: plain,
+      }).catch((error) => {
         if (!signal.aborted) {
           log("error", "a recalled chunk was not taken", { inode, error: describe(error) });
         }

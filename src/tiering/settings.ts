@@ -86,6 +86,9 @@ export const ENGINE_LIMITS = {
   EVICT_BATCH_FILES: 256,
   /** Candidates asked for at once. */
   CANDIDATE_PAGE_FILES: 1_024,
+  /** A pack that could not be verified is asked for again after this; one that is wrong, after that. */
+  VERIFY_AGAIN_MS: 5_000,
+  VERIFY_WRONG_AGAIN_MS: 10 * 60_000,
   /** HEADs at a time while packs are verified before an eviction. */
   VERIFY_PARALLEL: 8,
   /** Runs of the evictor are at least so far apart; also how often it looks while it must wait. */

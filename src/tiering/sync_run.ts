@@ -165,7 +165,7 @@ export class SyncRun {
     const tell = () => {
       onProgress({
         saved: this.#saved,
-        waiting: this.#waiting + this.#again.size,
+        waiting: Math.max(this.#waiting, this.#again.size),
         trouble: this.#uploader.trouble.current?.message,
       });
       cancel = clock.after(ENGINE_LIMITS.PROGRESS_MS, tell);

@@ -232,10 +232,10 @@ Deno.test("a clock that was set back does not keep a file from being uploaded", 
   });
 });
 
-Deno.test("a large file goes up in bounded memory, its chunks in order, four packs at a time", async () => {
-  const settings = { uploadMemoryBytes: 3 << 20, packBytes: 1 << 20 };
+Deno.test("a file of 1 GiB goes up in bounded memory, its chunks in order, four packs at a time", async () => {
+  const settings = { uploadMemoryBytes: 12 << 20, packBytes: 4 << 20 };
   await withEngine(async ({ clock, filesystem, compute, store, engine, random }) => {
-    const chunks = 4096; // 256 MiB of 64 KiB chunks
+    const chunks = 16_384; // 1 GiB of 64 KiB chunks
     for (let index = 0; index < chunks; index++) filesystem.writeChunk(2, index, CHUNK);
     const stored = random.bytes(CHUNK);
     compute.encode = (job) => {

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { chunkId } from "../../src/format/codec.ts";
+import { ComputePool } from "../../src/tiering/compute_pool.ts";
+import { SeededRandom } from "../harness/seeded_random.ts";
+
+async function withPool(
+  test: (pool: ComputePool, directory: string, crashes: string[]) => Promise<void>,
+): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  const crashes: string[] = [];
+  const pool = new ComputePool({ isolates: 1, onCrash: (message) => void crashes.push(message) });
+  try {
+    await test(pool, directory, crashes);
+  } finally {
+    pool.close();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+Deno.test("a piece of a file is read, hashed and compressed in another isolate, and comes back", async () => {
+  await withPool(async (pool, directory) => {
+    const text = new TextEncoder().encode("all happy families are alike. ".repeat(10_000));
+    const path = `${directory}/7.1`;
+    await Deno.writeFile(path, text);
+    const result = await pool.encode({ path, offset: 1000, length: 100_000 });
+    assert.ok(result.kind === "chunk");
+    const plain = text.subarray(1000, 101_000);
+    assert.ok(Buffer.from(chunkId(plain)).equals(result.hash));
+    assert.ok(result.stored.length < 10_000);
+    const stored = new Uint8Array(result.stored);
+    const back = await pool.decode(stored, result);
+    assert.ok(Buffer.from(back).equals(plain));
+    assert.equal(stored.byteLength, 0, "the stored bytes moved away");
+  });
+});
+
+Deno.test("holes, missing files and short files are told apart", async () => {
+  await withPool(async (pool, directory) => {
+    const path = `${directory}/8.1`;
+    await Deno.writeFile(path, new Uint8Array(100_000));
+    assert.deepEqual(await pool.encode({ path, offset: 0, length: 100_000 }), { kind: "zero" });
+    assert.deepEqual(await pool.encode({ path, offset: 1, length: 100_000 }), { kind: "moved" });
+    const gone = { path: `${directory}/9.1`, offset: 0, length: 1 };
+    assert.deepEqual(await pool.encode(gone), { kind: "moved" });
+    await assert.rejects(pool.encode({ path: directory, offset: 0, length: 1 }), Error);
+  });
+});
+
+Deno.test("wrong bytes are refused by name, and the isolate goes on", async () => {
+  await withPool(async (pool, _directory, crashes) => {
+    const plain = new SeededRandom(1).bytes(5000);
+    const chunk = { hash: chunkId(plain), length: 5000, codec: 0 };
+    await assert.rejects(pool.decode(new Uint8Array(5000), chunk), {
+      name: "FormatError",
+      kind: "corrupt",
+    });
+    await assert.rejects(pool.decode(new Uint8Array(5000), { ...chunk, codec: 7 }), {
+      name: "FormatError",
+      kind: "unknown",
+    });
+    assert.ok(Buffer.from(await pool.decode(plain.slice(), chunk)).equals(plain));
+    assert.deepEqual(crashes, []);
+  });
+});
+
+Deno.test("many jobs are all answered, and closing rejects what is left", async () => {
+  await withPool(async (pool, directory) => {
+    const path = `${directory}/10.1`;
+    const content = new SeededRandom(2).bytes(1 << 20);
+    await Deno.writeFile(path, content);
+    const jobs = Array.from(
+      { length: 64 },
+      (_, i) => pool.encode({ path, offset: i * 16_384, length: 16_384 }),
+    );
+    for (const [i, result] of (await Promise.all(jobs)).entries()) {
+      assert.ok(result.kind === "chunk");
+      const plain = content.subarray(i * 16_384, (i + 1) * 16_384);
+      assert.ok(Buffer.from(chunkId(plain)).equals(result.hash));
+    }
+    const late = pool.encode({ path, offset: 0, length: 1 << 20 });
+    pool.close();
+    await assert.rejects(late, /closed/);
+    await assert.rejects(pool.encode({ path, offset: 0, length: 1 }), /closed/);
+  });
+});
