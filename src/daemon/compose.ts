@@ -237,11 +237,9 @@ function listen(
 
 async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {
   const over = filesystem.ended.then(() => undefined);
-  // It may have ended by itself, which is why we are here.
-  await Promise.race([
-    over,
-    filesystem.call("stop", { reason: "starting failed" }).catch(() => {}),
-  ]);
+  // It may have ended by itself, which is why we are here; then the call is refused.
+  const stopped = filesystem.call("stop", { reason: "starting failed" }).catch(() => {});
+  await Promise.race([over, stopped]);
   await over;
 }
 

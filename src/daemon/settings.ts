@@ -54,7 +54,7 @@ export const SETTINGS = {
     fallback: "5%",
     meaning: "left free on the cache's disk for others (the default is at most 10 GiB)",
   },
-  "upload.after": { kind: "duration", fallback: "30s", meaning: "quiet time before an upload" },
+  "upload.after": { kind: "duration", fallback: "5s", meaning: "quiet time before an upload" },
   "upload.deadline": {
     kind: "duration",
     fallback: "15m",
