@@ -8,166 +8,27 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { decodeBytes, encodeBytes } from "../../src/tiering/compute_jobs.ts";
-import type { ComputePort, EncodeJob, EncodeResult } from "../../src/tiering/compute_port.ts";
-import { chunkId, type StoredChunk } from "../../src/format/codec.ts";
 import type { FilesystemPort } from "../../src/filesystem/port.ts";
-import type {
-  ChunkLocation,
-  Commands,
-  FilesystemEvent,
-  Placement,
-  Refusal,
-} from "../../src/filesystem/protocol.ts";
+import type { Commands, Placement, Refusal } from "../../src/filesystem/protocol.ts";
+import { chunkId } from "../../src/format/codec.ts";
 import { hex } from "../../src/runtime/random.ts";
-import type { Clock } from "../../src/runtime/clock.ts";
-
-export interface FakeChunk {
-  length: number;
-  generation: number;
-  /** Row id of the confirmed chunk; undefined: local only. */
-  chunk: number | undefined;
-  /** Undefined: not resident, or made up by a test's own compute port. */
-  bytes: Uint8Array | undefined;
-  resident: boolean;
-}
-
-export interface FakeFile {
-  inode: number;
-  generation: number;
-  size: number;
-  changedMs: number;
-  lastUsedMs: number;
-  writers: number;
-  handles: number;
-  dirty: boolean;
-  pinned: boolean;
-  gone: boolean;
-  /** Generation of the saved version. */
-  saved: number | undefined;
-  chunks: Map<number, FakeChunk>;
-}
-
-export interface FakePack {
-  name: Uint8Array;
-  versionId: string;
-  bytes: number;
-  verified: boolean;
-}
+import {
+  charge,
+  FakeFilesystemState,
+  type FakePack,
+  localBytes,
+  residentBytes,
+} from "./fake_filesystem_state.ts";
 
 type Handlers = { [K in keyof Commands]?: (argument: Commands[K][0]) => Commands[K][1] };
 
-export class FakeFilesystemPort implements FilesystemPort {
-  readonly files = new Map<number, FakeFile>();
-  readonly packs: FakePack[] = [];
-  readonly locations: ChunkLocation[] = [];
+export class FakeFilesystemPort extends FakeFilesystemState implements FilesystemPort {
   readonly calls: { command: keyof Commands; argument: unknown }[] = [];
   readonly installed: Commands["install"][0][] = [];
   readonly failures: Commands["recallFailed"][0][] = [];
-  readonly marks = { target: 1e12, high: 1e12, low: 1e12, hard: 1e12 };
-  waiting = 0;
-  reserved = 0;
-  readonly #clock: Clock;
-  readonly #chunkSize: number;
-  readonly #listeners = new Set<(event: FilesystemEvent) => void>();
   readonly #before = new Map<string, (argument: unknown) => void | Promise<void>>();
   /** Row of the last chunk with this hash. */
   readonly #rows = new Map<string, number>();
-  #dirty = 0;
-  #generation = 1;
-
-  constructor(options: { clock: Clock; chunkSize: number }) {
-    this.#clock = options.clock;
-    this.#chunkSize = options.chunkSize;
-  }
-
-  // ---- What programs do on the mount -----------------------------------------------------------
-
-  /** Writes the whole content of a file, as one program does that opens, writes and closes. */
-  write(inode: number, content: Uint8Array): FakeFile {
-    const pieces: Uint8Array[] = [];
-    for (let at = 0; at < content.length; at += this.#chunkSize) {
-      pieces.push(content.subarray(at, at + this.#chunkSize));
-    }
-    const file = this.#touch(inode);
-    file.size = content.length;
-    file.chunks.clear();
-    pieces.forEach((piece, index) =>
-      this.#put(file, index, { bytes: piece, length: piece.length })
-    );
-    return file;
-  }
-
-  /** Writes one chunk of a file; without bytes, of a length only. */
-  writeChunk(inode: number, index: number, content: Uint8Array | number): FakeFile {
-    const file = this.#touch(inode);
-    const bytes = typeof content === "number" ? undefined : content;
-    const length = typeof content === "number" ? content : content.length;
-    file.size = Math.max(file.size, index * this.#chunkSize + length);
-    this.#put(file, index, { bytes, length });
-    return file;
-  }
-
-  openForWriting(inode: number): void {
-    const file = this.file(inode);
-    file.writers++;
-    file.handles++;
-    this.emit({ event: "changed", inode });
-  }
-
-  closeWriter(inode: number): void {
-    const file = this.file(inode);
-    file.writers--;
-    file.handles--;
-  }
-
-  unlink(inode: number): void {
-    const file = this.file(inode);
-    if (file.dirty) this.#dirty--;
-    file.gone = true;
-    this.files.delete(inode);
-  }
-
-  /** A reader, or readahead, wants an absent chunk. */
-  wantChunk(
-    inode: number,
-    index: number,
-    urgency: "reader" | "ahead" | "bulk" = "reader",
-  ): void {
-    const chunk = this.file(inode).chunks.get(index);
-    assert.ok(chunk !== undefined && !chunk.resident && chunk.chunk !== undefined);
-    const location = this.locations[chunk.chunk - 1];
-    this.emit({
-      event: "recall",
-      inode,
-      incarnation: 1,
-      index,
-      length: chunk.length,
-      location,
-      urgency,
-    });
-  }
-
-  file(inode: number): FakeFile {
-    const file = this.files.get(inode);
-    assert.ok(file !== undefined, `no inode ${inode}`);
-    return file;
-  }
-
-  /** All saved, nothing dirty. */
-  get clean(): boolean {
-    return this.#dirty === 0;
-  }
-
-  get used(): number {
-    let bytes = this.reserved;
-    for (const file of this.files.values()) bytes += residentBytes(file);
-    return bytes;
-  }
-
-  emit(event: FilesystemEvent): void {
-    for (const listener of [...this.#listeners]) listener(structuredClone(event));
-  }
 
   /** Runs before a command is carried out; what it throws is the command's answer. */
   before<K extends keyof Commands>(
@@ -179,13 +40,6 @@ export class FakeFilesystemPort implements FilesystemPort {
 
   countOf(command: keyof Commands): number {
     return this.calls.filter((call) => call.command === command).length;
-  }
-
-  // ---- The port --------------------------------------------------------------------------------
-
-  subscribe(listener: (event: FilesystemEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   async call<K extends keyof Commands>(
@@ -264,7 +118,7 @@ export class FakeFilesystemPort implements FilesystemPort {
       if (file.generation !== generation) return "changed";
       if (file.writers > 0) return "open";
       if (localBytes(file) > 0) return "unstaged";
-      if (file.dirty) this.#dirty--;
+      if (file.dirty) this.dirty--;
       file.dirty = false;
       file.saved = generation;
       return true;
@@ -275,7 +129,7 @@ export class FakeFilesystemPort implements FilesystemPort {
       for (const inode of inodes) {
         for (const { chunk } of this.files.get(inode)?.chunks.values() ?? []) {
           if (chunk === undefined) continue;
-          const pack = this.#packOf(chunk);
+          const pack = this.packOf(chunk);
           if (!pack.verified) found.set(this.packs.indexOf(pack) + 1, pack);
         }
       }
@@ -319,7 +173,7 @@ export class FakeFilesystemPort implements FilesystemPort {
         for (const chunk of file.chunks.values()) {
           if (freed >= bytes) return freed;
           if (!chunk.resident || chunk.chunk === undefined) continue;
-          if (!this.#packOf(chunk.chunk).verified) continue;
+          if (!this.packOf(chunk.chunk).verified) continue;
           chunk.resident = false;
           chunk.bytes = undefined;
           freed += charge(chunk.length);
@@ -356,7 +210,7 @@ export class FakeFilesystemPort implements FilesystemPort {
 
     statistics: () => ({
       files: this.files.size,
-      dirtyFiles: this.#dirty,
+      dirtyFiles: this.dirty,
       openHandles: 0,
       openBytes: 0,
       pinnedBytes: [...this.files.values()].filter((file) => file.pinned)
@@ -392,47 +246,6 @@ export class FakeFilesystemPort implements FilesystemPort {
     },
   };
 
-  #touch(inode: number): FakeFile {
-    const wasClean = this.clean;
-    const nowMs = Math.floor(this.#clock.wallMs());
-    let file = this.files.get(inode);
-    if (file === undefined) {
-      file = {
-        inode,
-        generation: 0,
-        size: 0,
-        changedMs: nowMs,
-        lastUsedMs: nowMs,
-        writers: 0,
-        handles: 0,
-        dirty: false,
-        pinned: false,
-        gone: false,
-        saved: undefined,
-        chunks: new Map(),
-      };
-      this.files.set(inode, file);
-    }
-    file.generation = ++this.#generation;
-    file.changedMs = nowMs;
-    file.lastUsedMs = nowMs;
-    if (!file.dirty) this.#dirty++;
-    file.dirty = true;
-    if (wasClean) this.emit({ event: "dirty" });
-    this.emit({ event: "changed", inode });
-    return file;
-  }
-
-  #put(file: FakeFile, index: number, content: { bytes?: Uint8Array; length: number }): void {
-    file.chunks.set(index, {
-      length: content.length,
-      bytes: content.bytes,
-      generation: ++this.#generation,
-      chunk: undefined,
-      resident: true,
-    });
-  }
-
   #place(placement: Placement, firstOfPack: number): true | Refusal {
     const file = this.files.get(placement.inode);
     if (file === undefined) return "gone";
@@ -464,7 +277,7 @@ export class FakeFilesystemPort implements FilesystemPort {
     if (file.handles > 0) return "open";
     if (file.pinned && !force) return "pinned";
     if (file.dirty || localBytes(file) > 0) return "dirty";
-    const packs = [...file.chunks.values()].map(({ chunk }) => this.#packOf(chunk!));
+    const packs = [...file.chunks.values()].map(({ chunk }) => this.packOf(chunk!));
     if (packs.some((pack) => !pack.verified)) return "unverified";
     const freed = residentBytes(file);
     for (const chunk of file.chunks.values()) {
@@ -473,60 +286,4 @@ export class FakeFilesystemPort implements FilesystemPort {
     }
     return freed;
   }
-
-  #packOf(chunk: number): FakePack {
-    const { pack } = this.locations[chunk - 1];
-    return this.packs.find(({ name }) => Buffer.from(name).equals(pack))!;
-  }
-}
-
-/** Computes on the spot, reading "content files" out of the fake. */
-export class FakeCompute implements ComputePort {
-  readonly parallel = 1;
-  encoded = 0;
-  decoded = 0;
-  /** Runs before each read; a test may change the file here. */
-  onEncode: (job: EncodeJob) => void | Promise<void> = () => {};
-  readonly #filesystem: FakeFilesystemPort;
-  readonly #chunkSize: number;
-
-  constructor(filesystem: FakeFilesystemPort, options: { chunkSize: number }) {
-    this.#filesystem = filesystem;
-    this.#chunkSize = options.chunkSize;
-  }
-
-  async encode(job: EncodeJob): Promise<EncodeResult> {
-    this.encoded++;
-    const inode = Number(job.path.slice("content/".length));
-    const index = job.offset / this.#chunkSize;
-    const bytes = this.#filesystem.files.get(inode)?.chunks.get(index)?.bytes?.slice(0, job.length);
-    await this.onEncode(job);
-    return bytes?.length === job.length ? encodeBytes(bytes) : { kind: "moved" };
-  }
-
-  async decode(stored: Uint8Array<ArrayBuffer>, chunk: StoredChunk) {
-    this.decoded++;
-    await Promise.resolve();
-    return decodeBytes(stored, chunk);
-  }
-
-  close(): void {}
-}
-
-function charge(length: number): number {
-  return Math.ceil(length / 4096) * 4096;
-}
-
-function residentBytes(file: FakeFile): number {
-  let bytes = 0;
-  for (const chunk of file.chunks.values()) if (chunk.resident) bytes += charge(chunk.length);
-  return bytes;
-}
-
-function localBytes(file: FakeFile): number {
-  let bytes = 0;
-  for (const chunk of file.chunks.values()) {
-    if (chunk.chunk === undefined) bytes += charge(chunk.length);
-  }
-  return bytes;
 }

@@ -10,7 +10,8 @@ import {
 import { MemoryObjectStore } from "../../../src/object_store/memory_object_store.ts";
 import { Engine } from "../../../src/tiering/engine.ts";
 import { DEFAULT_ENGINE_SETTINGS, type EngineSettings } from "../../../src/tiering/settings.ts";
-import { FakeCompute, FakeFilesystemPort } from "../../harness/fake_filesystem_port.ts";
+import { FakeCompute } from "../../harness/fake_compute.ts";
+import { FakeFilesystemPort } from "../../harness/fake_filesystem_port.ts";
 import { SeededRandom } from "../../harness/seeded_random.ts";
 import { SimulatedClock } from "../../harness/simulated_clock.ts";
 

@@ -1,0 +1,38 @@
+/** A compute port that works on the spot and reads "content files" out of the fake filesystem isolate. */
+import type { StoredChunk } from "../../src/format/codec.ts";
+import { decodeBytes, encodeBytes } from "../../src/tiering/compute_jobs.ts";
+import type { ComputePort, EncodeJob, EncodeResult } from "../../src/tiering/compute_port.ts";
+import type { FakeFilesystemState } from "./fake_filesystem_state.ts";
+
+/** Computes on the spot, reading "content files" out of the fake. */
+export class FakeCompute implements ComputePort {
+  readonly parallel = 1;
+  encoded = 0;
+  decoded = 0;
+  /** Runs before each read; a test may change the file here. */
+  onEncode: (job: EncodeJob) => void | Promise<void> = () => {};
+  readonly #filesystem: FakeFilesystemState;
+  readonly #chunkSize: number;
+
+  constructor(filesystem: FakeFilesystemState, options: { chunkSize: number }) {
+    this.#filesystem = filesystem;
+    this.#chunkSize = options.chunkSize;
+  }
+
+  async encode(job: EncodeJob): Promise<EncodeResult> {
+    this.encoded++;
+    const inode = Number(job.path.slice("content/".length));
+    const index = job.offset / this.#chunkSize;
+    const bytes = this.#filesystem.files.get(inode)?.chunks.get(index)?.bytes?.slice(0, job.length);
+    await this.onEncode(job);
+    return bytes?.length === job.length ? encodeBytes(bytes) : { kind: "moved" };
+  }
+
+  async decode(stored: Uint8Array<ArrayBuffer>, chunk: StoredChunk) {
+    this.decoded++;
+    await Promise.resolve();
+    return decodeBytes(stored, chunk);
+  }
+
+  close(): void {}
+}
