@@ -31,8 +31,6 @@ export interface FileJobPorts {
   tiering: Tiering;
   builder: PackBuilder;
   memory: Budget;
-  /** One place: files of several chunks follow one another. */
-  large: Budget;
 }
 
 /** A chunk that is being read. */
@@ -55,6 +53,8 @@ export class FileJob {
   readonly #ports: FileJobPorts;
   readonly #finish: (outcome: FileOutcome) => void;
   #outstanding = 0;
+  /** Chunks before this index have been handed over. */
+  #from = 0;
   #fed = false;
   #abandoned = false;
   #trouble: Exclude<PlaceOutcome, true> | "failed" | undefined;
@@ -74,32 +74,33 @@ export class FileJob {
     this.#finish("changed");
   }
 
-  /** Reads and hands over all dirty chunks. Never rejects; `done` may come later. */
-  async feed(): Promise<void> {
-    let largeShare: Share | undefined;
+  /**
+   * Reads and hands over the next dirty chunks, a page at most. `more`: there are further ones.
+   * `large`: in the lane of small files it does nothing for a file of several chunks. Never rejects;
+   * `done` may come later.
+   */
+  async feed(lane: Lane): Promise<"fed" | "more" | "large"> {
+    if (this.#abandoned) return "fed";
+    const { filesystem, log, signal } = this.#ports.tiering;
     try {
-      for (let from = 0; !this.#abandoned;) {
-        const limit = ENGINE_LIMITS.DIRTY_PAGE_CHUNKS;
-        const page = await this.#ports.tiering.filesystem.call("dirtyChunks", {
-          inode: this.inode,
-          from,
-          limit,
-        });
-        if (page === undefined) return this.#finish("gone");
-        this.generation = page.generation;
-        if (page.chunks.length > 1) {
-          largeShare ??= await this.#ports.large.acquire(1, this.#ports.tiering.signal);
-        }
-        const lane: Lane = largeShare === undefined ? "small" : "large";
-        await this.#feedPage(page, lane);
-        if (page.chunks.length < limit) break;
-        from = page.chunks[page.chunks.length - 1].index + 1;
+      const { inode } = this;
+      const limit = ENGINE_LIMITS.DIRTY_PAGE_CHUNKS;
+      const page = await filesystem.call("dirtyChunks", { inode, from: this.#from, limit });
+      if (page === undefined) {
+        this.#finish("gone");
+        return "fed";
+      }
+      if (lane === "small" && page.chunks.length > 1) return "large";
+      this.generation = page.generation;
+      await this.#feedPage(page, lane);
+      if (page.chunks.length === limit && !this.#abandoned) {
+        this.#from = page.chunks[limit - 1].index + 1;
+        return "more";
       }
       this.#fed = true;
       this.#finishIfDone();
     } catch (error) {
       this.#abandoned = true;
-      const { signal, log } = this.#ports.tiering;
       if (!signal.aborted) {
         log("error", "a file could not be read for upload", {
           inode: this.inode,
@@ -107,9 +108,8 @@ export class FileJob {
         });
       }
       this.#finish("failed");
-    } finally {
-      largeShare?.release();
     }
+    return "fed";
   }
 
   async #feedPage(page: { path: string; chunks: DirtyChunk[] }, lane: Lane): Promise<void> {

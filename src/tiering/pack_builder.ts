@@ -54,10 +54,9 @@ export class PackBuilder {
     return this.#uploading;
   }
 
-  /** When the first open pack will be closed, monotonic milliseconds; undefined where none is open. */
-  get dueMs(): number | undefined {
-    const due = [...this.#open.values()].map((pack) => pack.dueMs);
-    return due.length === 0 ? undefined : Math.min(...due);
+  /** When the open pack will be closed, monotonic milliseconds; undefined where none is open. */
+  dueMs(lane: Lane): number | undefined {
+    return this.#open.get(lane)?.dueMs;
   }
 
   configure(): void {
@@ -99,12 +98,15 @@ export class PackBuilder {
 
   /** The memory is used up: where no pack is under way that will free some, sends off what there is. */
   closeIfStuck(): void {
-    if (this.#uploading === 0) this.closeAll();
+    if (this.#uploading > 0) return;
+    this.close("small");
+    this.close("large");
   }
 
   /** Sends off what there is. */
-  closeAll(): void {
-    for (const pack of [...this.#open.values()]) this.#close(pack);
+  close(lane: Lane): void {
+    const pack = this.#open.get(lane);
+    if (pack !== undefined) this.#close(pack);
   }
 
   #append(target: Target, chunk: EncodedChunk, options: { lane: Lane; share: Share }): void {

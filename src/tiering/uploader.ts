@@ -40,14 +40,18 @@ export class Uploader {
   readonly #packs: PackUploader;
   readonly #builder: PackBuilder;
   readonly #memory: Budget;
-  readonly #large = new Budget(1);
-  readonly #queue = new BoundedQueue<FileJob>(ENGINE_LIMITS.FEEDING_FILES);
+  /** Files that wait to be read. Those of several chunks take turns, a page of chunks each. */
+  readonly #queues = {
+    small: new BoundedQueue<FileJob>(ENGINE_LIMITS.FEEDING_FILES),
+    large: new BoundedQueue<FileJob>(ENGINE_LIMITS.WAITING_FILES),
+  };
   readonly #waiting = new Budget(ENGINE_LIMITS.WAITING_FILES);
   readonly #jobs = new Map<number, FileJob>();
   readonly #tries = new Map<number, Tries>();
   readonly #wakeup: Wakeup;
   readonly #progress: ProgressMeter;
-  #feeding = 0;
+  /** Files in each line or being read. */
+  readonly #feeding = { small: 0, large: 0 };
   /** Who is still going through lists of files: packs are not closed early meanwhile. */
   #listing = 0;
   #urgentJobs = 0;
@@ -87,14 +91,16 @@ export class Uploader {
       if (!signal.aborted) log("error", "nothing will be uploaded", { error: describe(error) });
       return;
     }
-    const feeders = Array.from({ length: ENGINE_LIMITS.FEEDING_FILES }, () => this.#feedJobs());
+    const feeders = Array.from({ length: ENGINE_LIMITS.FEEDING_FILES }, () => this.#feedSmall());
+    feeders.push(this.#feedLarge());
     while (!signal.aborted) {
       const waitMs = await this.#passSafely();
       await this.#wakeup.wait(waitMs, signal);
       // Many small reasons to look again cost one look.
       await sleep(this.#tiering.clock, ENGINE_LIMITS.PASS_GAP_MS, signal).catch(() => {});
     }
-    this.#queue.close();
+    this.#queues.small.close();
+    this.#queues.large.close();
     await Promise.all(feeders);
   }
 
@@ -271,26 +277,40 @@ export class Uploader {
       tiering: this.#tiering,
       builder: this.#builder,
       memory: this.#memory,
-      large: this.#large,
       urgent: options.urgent,
     });
     this.#jobs.set(inode, job);
     if (options.urgent) this.#urgentJobs++;
-    this.#feeding++;
+    this.#feeding.small++;
     job.done.then((outcome) => {
       share.release();
       this.#ended(job, outcome);
     });
     // Turned away only when the engine stops; then nobody is left to feed it.
-    const taken = await this.#queue.put(job, signal).catch(() => false);
+    const taken = await this.#queues.small.put(job, signal).catch(() => false);
     if (!taken) job.abandon();
     return job;
   }
 
-  async #feedJobs(): Promise<void> {
-    for (let job = await this.#queue.take(); job; job = await this.#queue.take()) {
-      await job.feed();
-      this.#feeding--;
+  async #feedSmall(): Promise<void> {
+    const { small, large } = this.#queues;
+    for (let job = await small.take(); job; job = await small.take()) {
+      if (await job.feed("small") === "large") {
+        this.#feeding.large++;
+        // Has room for all that may wait; turned away only when the engine stops.
+        if (!await large.put(job)) job.abandon();
+      }
+      this.#feeding.small--;
+      this.#closeIfIdle();
+    }
+  }
+
+  /** One at a time, so that chunks of a file lie together; in turns, so that none waits for a huge one. */
+  async #feedLarge(): Promise<void> {
+    const { large } = this.#queues;
+    for (let job = await large.take(); job; job = await large.take()) {
+      if (await job.feed("large") === "more" && await large.put(job)) continue;
+      this.#feeding.large--;
       this.#closeIfIdle();
     }
   }
@@ -331,10 +351,14 @@ export class Uploader {
 
   /** Nothing more is being read: packs that somebody waits for, or that nothing will join, go now. */
   #closeIfIdle(): void {
-    if (this.#feeding > 0 || this.#listing > 0) return;
-    const dueMs = this.#builder.dueMs;
-    if (dueMs === undefined) return;
+    if (this.#listing > 0) return;
     const hurry = this.#urgentJobs > 0 || this.#pressure;
-    if (hurry || this.#nextDueMs > dueMs) this.#builder.closeAll();
+    for (const lane of ["small", "large"] as const) {
+      // A file in the small line may still turn out to be large.
+      const coming = this.#feeding.small + (lane === "large" ? this.#feeding.large : 0);
+      const dueMs = this.#builder.dueMs(lane);
+      if (coming > 0 || dueMs === undefined) continue;
+      if (hurry || this.#nextDueMs > dueMs) this.#builder.close(lane);
+    }
   }
 }

@@ -270,6 +270,30 @@ Deno.test("a file of 1 GiB goes up in bounded memory, its chunks in order, four 
   }, { settings });
 });
 
+Deno.test("a huge file keeps neither small files nor other large ones waiting", async () => {
+  const settings = { uploadMemoryBytes: 96 * CHUNK, packBytes: 16 * CHUNK };
+  await withEngine(async ({ clock, filesystem, compute, store, random }) => {
+    for (let index = 0; index < 3000; index++) filesystem.writeChunk(2, index, CHUNK);
+    for (let inode = 3; inode < 20; inode++) {
+      for (let index = 0; index < 3; index++) filesystem.writeChunk(inode, index, CHUNK);
+    }
+    for (let inode = 20; inode < 40; inode++) filesystem.writeChunk(inode, 0, 100);
+    let next = 0;
+    compute.encode = ({ length }) => {
+      const hash = new Uint8Array(32);
+      new DataView(hash.buffer).setUint32(0, next++);
+      const stored = random.bytes(length);
+      return Promise.resolve({ kind: "chunk", hash, stored, codec: 0, length });
+    };
+    store.onPut = () => new Promise<void>((done) => clock.after(2000, done));
+    await clock.advance(seconds(60));
+    const dirty = [...filesystem.files.values()].filter((file) => file.dirty);
+    assert.deepEqual(dirty.map((file) => file.inode), [2]);
+    await clock.advance(seconds(300));
+    assert.ok(filesystem.clean);
+  }, { settings });
+});
+
 Deno.test("nothing is sent before the claim on the bucket has settled, nor when it was lost", async () => {
   const claim = Promise.withResolvers<void>();
   await withEngine(async ({ clock, random, filesystem, store, engine }) => {
