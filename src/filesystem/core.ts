@@ -20,6 +20,7 @@ import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
 import type { ParkingLot } from "./parking_lot.ts";
 import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
+import { UnsyncedContent } from "./unsynced_content.ts";
 
 /** Inodes with content that was never synced: above this many, everything is synced at once. */
 const UNSYNCED_INODES = 65_536;
@@ -66,7 +67,8 @@ export class Core implements CoreParts {
   /** Counts uses of chunks, for "coldest first". */
   tick = 0;
   /** Inodes whose content was written and not synced since (law 7). */
-  readonly unsynced = new Set<number>();
+  readonly unsynced = new UnsyncedContent();
+  #syncingAll = false;
   #readTickMs = new Map<number, number>();
 
   constructor(parts: CoreParts) {
@@ -164,13 +166,19 @@ export class Core implements CoreParts {
 
   /** Remembers that content is not durable. */
   markUnsynced(inode: number): void {
-    this.unsynced.add(inode);
-    if (this.unsynced.size < UNSYNCED_INODES) return;
-    const covered = [...this.unsynced];
-    this.unsynced.clear();
+    this.unsynced.mark(inode);
+    if (this.unsynced.size >= UNSYNCED_INODES) this.syncAll();
+  }
+
+  /** Makes everything on the cache's disk durable, in the background. */
+  syncAll(): void {
+    if (this.#syncingAll) return;
+    this.#syncingAll = true;
+    const covered = this.unsynced.beginSyncAll();
     this.helper.syncAll((errno) => {
+      this.#syncingAll = false;
       if (errno !== 0) this.syncFailed(errno, "the cache's disk");
-      else for (const id of covered) this.unsynced.delete(id);
+      else covered();
     });
   }
 

@@ -168,9 +168,9 @@ export class FilesystemRuntime {
       reaper.resumeLeftovers();
       if (!this.#database.wasClean) {
         reaper.add(new ContentSweep(this.#core).job());
-        this.#core.helper.syncAll((errno) => {
-          if (errno !== 0) this.#core.syncFailed(errno, "the cache's disk");
-        });
+        // What a killed daemon wrote may still be in the page cache only.
+        this.#core.unsynced.doubtAll();
+        this.#core.syncAll();
       }
       const usage = this.#core.usage;
       if (usage.needsRefill) reaper.add(() => !usage.refill({ limit: 1000 }));

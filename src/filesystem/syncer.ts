@@ -87,7 +87,7 @@ export class Syncer {
   ): void {
     const core = this.#core;
     const first = content !== undefined && !content.entryDurable;
-    if (inode !== undefined) core.unsynced.delete(inode.id);
+    const covered = content === undefined ? undefined : core.unsynced.beginSync(inode!.id);
     core.helper.sync({
       files: content === undefined ? [] : [content],
       folders: first ? [core.store.folder(inode!.id)] : [],
@@ -95,7 +95,10 @@ export class Syncer {
     }, (errno) => {
       if (errno !== 0) {
         core.syncFailed(errno, inode === undefined ? "the metadata" : `inode ${inode.id}`);
-      } else if (content !== undefined) content.entryDurable = true;
+      } else if (content !== undefined) {
+        content.entryDurable = true;
+        covered!();
+      }
       done(errno);
     });
   }

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { UnsyncedContent } from "../../../src/filesystem/unsynced_content.ts";
+
+Deno.test("a second fsync while the first is under way still finds content to sync", () => {
+  const unsynced = new UnsyncedContent();
+  unsynced.mark(7);
+  const first = unsynced.beginSync(7);
+  assert.equal(unsynced.has(7), true);
+  first();
+  assert.equal(unsynced.has(7), false);
+});
+
+Deno.test("what is written while a sync is under way is not covered by it", () => {
+  const unsynced = new UnsyncedContent();
+  unsynced.mark(7);
+  unsynced.mark(8);
+  const one = unsynced.beginSync(7);
+  const all = unsynced.beginSyncAll();
+  unsynced.mark(7);
+  one();
+  all();
+  assert.equal(unsynced.has(7), true);
+  assert.equal(unsynced.has(8), false);
+});
+
+Deno.test("after an unclean end every file is in doubt until the disk has been synced", () => {
+  const unsynced = new UnsyncedContent();
+  unsynced.doubtAll();
+  assert.equal(unsynced.has(5), true);
+  unsynced.beginSync(5)();
+  assert.equal(unsynced.has(5), true);
+  unsynced.beginSyncAll()();
+  assert.equal(unsynced.has(5), false);
+});
