@@ -116,12 +116,12 @@ async function compileWithDenort(workers: string[], output: string): Promise<boo
 }
 
 /** The deno binary as an archive; made once per binary, because it takes seconds. */
-async function archivedRuntime(): Promise<string> {
+async function archivedRuntime(): Promise<{ path: string; id: string }> {
   const deno = await Deno.realPath(Deno.execPath());
   const { size, mtime } = await Deno.stat(deno);
   const id = (await sha256([deno, String(size), String(mtime?.getTime())])).slice(0, 16);
   const path = `${dist}/.deno-${Deno.version.deno}-${id}.tar.gz`;
-  if (sizeOf(path) !== undefined) return path;
+  if (sizeOf(path) !== undefined) return { path, id };
   const staging = await Deno.makeTempDir({ dir: dist, prefix: ".runtime-" });
   try {
     await Deno.copyFile(deno, `${staging}/deno`);
@@ -131,7 +131,7 @@ async function archivedRuntime(): Promise<string> {
   } finally {
     await Deno.remove(staging, { recursive: true });
   }
-  return path;
+  return { path, id };
 }
 
 /** Bundles of main and of the Workers, side by side, as an archive. */
@@ -155,7 +155,11 @@ async function archivedBundles(workers: string[], staging: string): Promise<stri
 }
 
 /** The shell header. Offsets count bytes from 1, as tail does. */
-function header(facts: { version: string; bundles: number; runtime: number }): string {
+function header(
+  facts: { bundles: { id: string; size: number }; runtime: { id: string; size: number } },
+): string {
+  const { bundles, runtime } = facts;
+  const pad = (offset: number) => String(offset).padStart(8, "0");
   const text = (start: number) =>
     `#!/bin/sh
 # Zero in one file. Unpacks itself once per version, then runs. Made by tools/compile.ts.
@@ -163,27 +167,34 @@ set -eu
 cache=\${XDG_CACHE_HOME:-\${HOME:-/var}/.cache}/zero
 # Never run what another user could have put there (sudo keeps HOME on some systems).
 if [ -e "$cache" ] && ! [ -O "$cache" ]; then cache=/var/cache/zero; fi
-home=$cache/${facts.version}
-if ! [ -x "$home/deno" ] || ! [ -O "$home" ]; then
+# unpack NAME OFFSET SIZE: privately, beside, then renamed into place
+unpack() {
   mask=$(umask)
   umask 077
   mkdir -p "$cache"
-  unpacked=$(mktemp -d "$cache/.unpack-XXXXXX") || { echo "zero: cannot unpack into $cache" >&2; exit 1; }
-  trap 'rm -rf "$unpacked"' EXIT
+  part=$(mktemp -d "$cache/.unpack-XXXXXX") || { echo "zero: cannot unpack into $cache" >&2; exit 1; }
+  trap 'rm -rf "$part"' EXIT
   trap 'exit 1' HUP INT TERM
-  { tail -c +${pad(start)} "$0" | head -c ${facts.bundles} | tar -xzf - -C "$unpacked" &&
-    tail -c +${pad(start + facts.bundles)} "$0" | tar -xzf - -C "$unpacked"; } ||
+  tail -c "+$2" "$0" | head -c "$3" | tar -xzf - -C "$part" ||
     { echo "zero: cannot unpack into $cache" >&2; exit 1; }
-  mv "$unpacked" "$home"
+  mv "$part" "$cache/$1"
   # Where another first start was faster, mv put ours inside its directory.
-  rm -rf "$home/\${unpacked##*/}"
+  rm -rf "$cache/$1/\${part##*/}"
   trap - EXIT HUP INT TERM
   umask "$mask"
-fi
-DENO_DIR=$home/cache DENO_NO_UPDATE_CHECK=1 exec "$home/deno" ${RUN_FLAGS} "$home/main.js" "$@"
+}
+runtime=deno-${runtime.id}
+[ -s "$cache/$runtime/deno" ] && [ -O "$cache/$runtime" ] || unpack "$runtime" ${
+      pad(start + bundles.size)
+    } ${runtime.size}
+program=${bundles.id}
+[ -s "$cache/$program/main.js" ] && [ -O "$cache/$program" ] || unpack "$program" ${
+      pad(start)
+    } ${bundles.size}
+DENO_DIR=$cache/$program/deno DENO_NO_UPDATE_CHECK=1 \\
+  exec "$cache/$runtime/deno" ${RUN_FLAGS} "$cache/$program/main.js" "$@"
 exit 1
 `;
-  const pad = (offset: number) => String(offset).padStart(8, "0");
   return text(text(0).length + 1);
 }
 
@@ -197,13 +208,16 @@ async function makeSelfExtracting(workers: string[], output: string): Promise<vo
         Deno.readTextFile(`${staging}/${name}`)
       ),
     );
-    const version = (await sha256([runtime, RUN_FLAGS, ...contents])).slice(0, 24);
-    const sizes = { bundles: sizeOf(bundles)!, runtime: sizeOf(runtime)! };
+    const id = (await sha256([RUN_FLAGS, ...contents])).slice(0, 24);
     const file = await Deno.open(output, { write: true, create: true, truncate: true });
     const writer = file.writable.getWriter();
-    await writer.write(new TextEncoder().encode(header({ version, ...sizes })));
+    const text = header({
+      bundles: { id, size: sizeOf(bundles)! },
+      runtime: { id: runtime.id, size: sizeOf(runtime.path)! },
+    });
+    await writer.write(new TextEncoder().encode(text));
     await writer.write(await Deno.readFile(bundles));
-    await writer.write(await Deno.readFile(runtime));
+    await writer.write(await Deno.readFile(runtime.path));
     await writer.close();
     await Deno.chmod(output, 0o755);
   } finally {

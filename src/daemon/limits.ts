@@ -16,8 +16,10 @@ export const LIMITS = {
   /** A command on the control socket: its request line. */
   CONTROL_REQUEST_BYTES: 1 * MiB,
   CONTROL_CONNECTIONS: 64,
-  /** A client that takes nothing for so long is let go. */
-  CONTROL_STUCK_MS: 10_000,
+  /** A client that takes nothing for so long is let go (`zero ls | less` may take its time). */
+  CONTROL_STUCK_MS: 600_000,
+  /** Answers under way get so long when the daemon ends. */
+  CONTROL_GRACE_MS: 1_000,
   /** A client that connects and asks nothing for so long is let go. */
   CONTROL_REQUEST_MS: 10_000,
   /** Given up when the cache's disk is full, so that rows can still be written. */

@@ -96,7 +96,7 @@ async function startSession(
     }
     cache.close();
     closed.resolve();
-    await control.close(LIMITS.CONTROL_STUCK_MS / 10);
+    await control.close(LIMITS.CONTROL_GRACE_MS);
     libc.unlink(cache.layout.socket);
     log.info(`ended: ${end.reason}`);
     clearTimeout(force);

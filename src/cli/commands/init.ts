@@ -12,7 +12,7 @@ export async function initCommand(
     import("../../daemon/init.ts"),
   ]);
   const settings = await settingsFrom(options);
-  const { store, cache } = requirePlaces(settings);
+  const { store, cache } = await requirePlaces(settings);
   const made = await initFilesystem({ store, cache, credentials: settings.credentials });
   context.print(
     options.json

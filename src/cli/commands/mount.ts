@@ -20,7 +20,7 @@ export async function mountCommand(
       exitCode: ExitCode.usage,
     });
   }
-  const { store, cache } = requirePlaces(settings);
+  const { store, cache } = await requirePlaces(settings);
   const mountpoint = resolveMountpoint(chosen);
   prepareMountpoint(mountpoint);
   const request = {
