@@ -35,6 +35,8 @@ export type FaultAction =
   | { kind: "delay"; ms: number }
   /** Never answers. */
   | { kind: "silent" }
+  /** Answers only when the rule has been taken away: a store that stalls, and then works again. */
+  | { kind: "hold" }
   /** Reads so many bytes of the request's body, then nothing more. */
   | { kind: "stallUpload"; afterBytes: number }
   /** Announces the whole body, sends so many bytes of it, then nothing more. */
@@ -103,21 +105,32 @@ function seeded(seed: number): () => number {
 }
 
 export class Faults {
-  #rules: { rule: FaultRule; seen: number; hits: number }[] = [];
+  #rules: { rule: FaultRule; seen: number; hits: number; cleared: () => void }[] = [];
+  readonly #cleared = new WeakMap<FaultRule, Promise<void>>();
   #chance: () => number;
   constructor(seed: number) {
     this.#chance = seeded(seed);
   }
 
   add(rules: FaultRule[]): void {
-    for (const rule of rules) this.#rules.push({ rule, seen: 0, hits: 0 });
+    for (const rule of rules) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#cleared.set(rule, promise);
+      this.#rules.push({ rule, seen: 0, hits: 0, cleared: resolve });
+    }
   }
 
   /** Takes rules away: the one with this label, or all. */
   clear(label?: string): void {
-    this.#rules = label === undefined
-      ? []
-      : this.#rules.filter((each) => each.rule.label !== label);
+    const stays = (rule: FaultRule) => label !== undefined && rule.label !== label;
+    const gone = this.#rules.filter(({ rule }) => !stays(rule));
+    this.#rules = this.#rules.filter(({ rule }) => stays(rule));
+    for (const { cleared } of gone) cleared();
+  }
+
+  /** Resolves when a rule that was added has been taken away. */
+  async untilCleared(rule: FaultRule): Promise<void> {
+    await this.#cleared.get(rule);
   }
 
   /** How often each rule hit. */

@@ -211,8 +211,12 @@ export class B2Simulator implements SimulatorControl {
     };
     if (this.#log.length < logLimit) this.#log.push(entry);
     const delivery: Delivery = {};
-    for (const { action } of struck) {
+    for (const rule of struck) {
+      const { action } = rule;
       switch (action.kind) {
+        case "hold":
+          await Promise.race([this.#faults.untilCleared(rule), this.#stopped.promise]);
+          break;
         case "delay":
           await new Promise((resolve) => setTimeout(resolve, action.ms));
           break;
