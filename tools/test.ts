@@ -55,7 +55,8 @@ async function deno(
   const child = new Deno.Command(Deno.execPath(), {
     args,
     cwd: root,
-    env: options.env,
+    // Colours are for a terminal; a log keeps the plain words.
+    env: { ...Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" }, ...options.env },
     stdin: "null",
     stdout: "inherit",
     stderr: "inherit",
@@ -175,11 +176,21 @@ async function runStep(step: Step, options: { checked: boolean; soak: boolean })
     case "lint":
       return await gate(["lint"]);
     case "check": {
-      const present = CHECKED.filter((path) => hasTypeScript(path));
+      const present = CHECKED.filter((path) => exists(path) && hasTypeScript(path));
       return await gate(["check", ...present]);
     }
     default:
       return await runTier(step, options);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(`${root}${path}`);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 
