@@ -14,7 +14,11 @@ import { ScriptedStore, type Step } from "./scripted_store.ts";
 
 defineObjectStoreContract("retrying store over memory", () => {
   const memory = new MemoryObjectStore({ clock: systemClock });
-  const store = new RetryingObjectStore(memory, { clock: systemClock, random: systemRandom });
+  const store = new RetryingObjectStore(memory, {
+    clock: systemClock,
+    random: systemRandom,
+    backoff: { baseMs: 1, capMs: 2 },
+  });
   return Promise.resolve({ store, hide: (key) => void memory.hide(key), dispose: () => {} });
 }, { largeBytes: 4 * 1024 * 1024 });
 
