@@ -1,0 +1,29 @@
+/**
+ * A program that compares the files below a directory with the promises in a log, and prints one line
+ * per broken promise, then a line `N files, M bytes`. Exit code 0 only where all were kept.
+ *
+ *     deno run -A checker.ts DIRECTORY LOG [zeros]
+ */
+import { breach, follow, type Model, readLog } from "./log.ts";
+
+const [directory, log, zeros] = Deno.args;
+const model: Model = new Map();
+for (const line of readLog(log)) follow(model, line);
+let broken = 0;
+let bytes = 0;
+for (const [name, file] of model) {
+  let actual: Uint8Array | undefined;
+  let failure: string | undefined;
+  try {
+    actual = Deno.readFileSync(`${directory}/${name}`);
+    bytes += actual.length;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) failure = `cannot be read: ${error}`;
+  }
+  failure ??= breach(file, actual, { zeros: zeros === "zeros" });
+  if (failure === undefined) continue;
+  broken++;
+  console.log(`${name}: ${failure}`);
+}
+console.log(`${model.size} files, ${bytes} bytes`);
+Deno.exit(broken === 0 ? 0 : 1);
