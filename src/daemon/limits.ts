@@ -43,6 +43,8 @@ export const LIMITS = {
   STORE_PATIENCE_MS: 30_000,
   /** Room in the connection pool beyond uploads and recalls. */
   OTHER_CALLS: 4,
+  /** A filesystem isolate that is silent for so long is given up, and its connection aborted. */
+  WEDGED_MS: 120_000,
   /** How often the ballast is looked at. */
   BALLAST_LOOK_MS: 5_000,
   /** A mount that began offline asks for its bucket again, at first and at most so often. */

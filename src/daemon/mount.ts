@@ -56,6 +56,11 @@ export class Mount {
     this.log = parts.log;
   }
 
+  /** The kernel's number of this connection. */
+  get connection(): number {
+    return this.#parts.mounted.connection;
+  }
+
   noteStoreError(message: string): void {
     this.#lastStoreError = { message, atMs: Date.now() };
   }

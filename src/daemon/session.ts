@@ -4,6 +4,8 @@
  * given back, within STOP_MS.
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
+import { Watchdog } from "../fuse/watchdog.ts";
+import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
 import { forbidCoreDumps } from "../runtime/process_limits.ts";
 import { readMountRequest, reportStart } from "./background.ts";
@@ -142,12 +144,36 @@ function watch(mount: Mount, ballast: Ballast, end: (end: End) => void): () => v
   globalThis.addEventListener("error", onError);
   globalThis.addEventListener("unhandledrejection", onRejection);
   const timer = setInterval(() => ballast.tend(), LIMITS.BALLAST_LOOK_MS);
+  const watchdog = guardAgainstWedge(mount, failure);
   return () => {
+    watchdog.stop();
     clearInterval(timer);
     // While it stops, another signal must not kill it half way.
     for (const signal of signals) Deno.addSignalListener(signal, () => {});
     for (const remove of listeners) remove();
   };
+}
+
+/**
+ * A filesystem isolate that answers nobody would leave every program on the mount hanging for ever:
+ * then the connection is aborted, programs get an error, and the process ends. The next mount recovers.
+ */
+function guardAgainstWedge(mount: Mount, failure: (reason: string) => void): Watchdog {
+  const watchdog = new Watchdog({
+    connection: mount.connection,
+    clock: systemClock,
+    deadlineMs: LIMITS.WEDGED_MS,
+    ask: () => {
+      // Where it has ended, whoever watches for that has the word.
+      mount.filesystem.call("space", {}).then(() => watchdog.alive(), () => watchdog.alive());
+    },
+    onAborted: (ended) => {
+      const silent = `the filesystem isolate was silent for ${LIMITS.WEDGED_MS / 1000} s`;
+      failure(ended ? `${silent}; aborted` : `${silent}, and its connection cannot be aborted`);
+    },
+  });
+  watchdog.start();
+  return watchdog;
 }
 
 /** The cache, locked and checked against mount point and store, with its log. */
