@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { openObjectStore } from "../../src/object_store/open_store.ts";
-import { StoreError } from "../../src/object_store/object_store.ts";
+import { type ObjectStore, StoreError } from "../../src/object_store/object_store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { defineObjectStoreContract } from "../contracts/object_store_contract.ts";
@@ -24,6 +24,33 @@ async function openOnSwift(bucket?: string) {
   return await openObjectStore(url, { ...parts, credentials: { keyId, applicationKey } });
 }
 
+/**
+ * Under load Swift loses sight of a container for a moment and says NoSuchBucket for one that is there.
+ * Zero keeps everything local then and tries again; so do the single calls of these tests.
+ */
+function patient(store: ObjectStore): ObjectStore {
+  const again = async <T>(call: () => Promise<T>): Promise<T> => {
+    for (let left = 5;; left--) {
+      try {
+        return await call();
+      } catch (error) {
+        const passing = error instanceof StoreError && error.kind === "no-bucket";
+        if (!passing || left === 0) throw error;
+      }
+    }
+  };
+  return {
+    description: store.description,
+    put: (...call) => again(() => store.put(...call)),
+    get: (...call) => again(() => store.get(...call)),
+    head: (...call) => again(() => store.head(...call)),
+    delete: (...call) => again(() => store.delete(...call)),
+    list: (...call) => store.list(...call),
+    listVersions: (...call) => store.listVersions(...call),
+    close: () => store.close(),
+  };
+}
+
 Deno.test.afterAll(async () => {
   await (await server)?.stop();
 });
@@ -32,7 +59,7 @@ Deno.test.afterAll(async () => {
 // in all, so the longest keys do not fit. It removes no bucket that holds objects, so a vanished one
 // is tested below, with a name that never was.
 defineObjectStoreContract("S3 store over Swift", async () => {
-  const store = await openOnSwift();
+  const store = patient(await openOnSwift());
   return { store, dispose: () => {} };
 }, { unavailable, refusedKeys: (key) => key.length > 900 });
 
