@@ -153,6 +153,8 @@ async function runTier(tier: Tier, options: { checked: boolean; soak: boolean })
   try {
     const args = ["test", "-A", `--junit-path=${report}`];
     if (options.checked) args.push("--no-check");
+    // The other tiers share devices, ports and the machine's speed; unit tests share nothing.
+    if (tier === "unit") args.push("--parallel");
     const env = options.soak ? { ZERO_SOAK: "1" } : undefined;
     const good = await deno([...args, ...files], { minutes, env });
     const outcome = readReport(report);
