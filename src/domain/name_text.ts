@@ -72,3 +72,16 @@ export function splitPath(path: Uint8Array): Uint8Array[] {
   }
   return names;
 }
+
+/** Names with slashes between: the inverse of `splitPath` for what starts at the root. */
+export function joinNames(names: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = names.reduce((sum, name) => sum + name.length, Math.max(0, names.length - 1));
+  const path = new Uint8Array(length);
+  let at = 0;
+  for (const name of names) {
+    if (at > 0) path[at++] = 0x2f;
+    path.set(name, at);
+    at += name.length;
+  }
+  return path;
+}

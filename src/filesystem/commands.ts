@@ -78,6 +78,28 @@ export class CommandRunner {
         return answer(fs.namespace.pathOf(a.inode));
       case "statistics":
         return answer(this.#statistics());
+      case "storeTime":
+        return answer(fs.collection.storeTime(a));
+      case "expireTrash":
+        return answer(fs.collection.expireTrash(a));
+      case "packs":
+        return answer(fs.collection.packs(a));
+      case "condemn":
+        return fs.collection.condemn(a, answer);
+      case "forgetPacks":
+        return answer(fs.collection.forgetPacks(a));
+      case "liveChunks":
+        return answer(fs.collection.liveChunks(a));
+      case "relocate":
+        return answer(fs.collection.relocate(a));
+      case "markLost":
+        return answer(fs.collection.markLost(a));
+      case "trash":
+        return answer(fs.trash.list(a));
+      case "undelete":
+        return fs.trash.undelete(a, answer);
+      case "purgeTrash":
+        return answer(fs.trash.purge(a));
       case "readOnly":
         return answer(fs.core.goReadOnly(a.reason));
       case "stop":

@@ -21,8 +21,11 @@ export interface ContentPort {
    * source's predecessor where this was the victim's last name).
    */
   replaced(source: Inode, victim: Inode, name: Uint8Array): void;
-  /** In transaction: the last name of `inode` went away (nlink is 0); its row stays until `discard`. */
-  unlinked(inode: Inode, name: Uint8Array): void;
+  /**
+   * In transaction: the last name of `inode`, in directory `parent`, went away (nlink is 0); its row
+   * stays until `discard`.
+   */
+  unlinked(inode: Inode, name: Uint8Array, parent: number): void;
   /**
    * Nobody can reach this nameless inode any more (no name, handle or lookup): delete its content,
    * rows and xattrs, in slices, in the background. Not in a transaction.

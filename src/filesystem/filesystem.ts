@@ -18,7 +18,9 @@ import type * as fuse from "../fuse/operations.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
 import { XattrTable } from "../metadata/xattr_table.ts";
 import { O } from "../runtime/libc_constants.ts";
+import { joinNames } from "../domain/name_text.ts";
 import { BulkRecall } from "./bulk_recall.ts";
+import { Collection } from "./collection.ts";
 import type { ContentPort } from "./content_port.ts";
 import type { Core } from "./core.ts";
 import { Dropper } from "./dropper.ts";
@@ -35,6 +37,7 @@ import { Resizer } from "./resizer.ts";
 import { Saver } from "./saver.ts";
 import { SpaceQueue } from "./space_queue.ts";
 import { Syncer } from "./syncer.ts";
+import { Trash } from "./trash.ts";
 import { Writer } from "./writer.ts";
 
 const BLOCK = 4096;
@@ -51,6 +54,8 @@ export class Filesystem implements FilesystemOperations {
   readonly reaper: Reaper;
   readonly saver: Saver;
   readonly dropper: Dropper;
+  readonly collection: Collection;
+  readonly trash: Trash;
   readonly #syncer: Syncer;
   readonly #reader: Reader;
   readonly #writer: Writer;
@@ -83,6 +88,8 @@ export class Filesystem implements FilesystemOperations {
     this.#opener = new Opener(core, { handles: this.handles, resizer: this.#resizer });
     this.saver = new Saver(core, this.reaper);
     this.dropper = new Dropper(core, this.reaper);
+    this.collection = new Collection(core, this.reaper);
+    this.trash = new Trash(core, { reaper: this.reaper, pathOf: (id) => this.#pathText(id) });
     this.namespace = new Namespace({
       database: core.database,
       inodes: core.inodes,
@@ -110,13 +117,15 @@ export class Filesystem implements FilesystemOperations {
       replaced: (source, victim, name) => {
         if (victim.nlink > 0 || !isRegular(victim)) return;
         if (isRegular(source) && !core.versions.hasSaved(source.id)) {
-          core.versions.inherit(victim.id, { heir: source.id, name });
+          if (!core.versions.hasAny(victim.id)) return;
+          const path = this.#pathText(source.id) ?? name;
+          core.versions.inherit(victim.id, { heir: source.id, path });
         } else {
-          this.#trash(victim, name);
+          this.#trash(victim, () => this.#pathText(source.id) ?? name);
         }
       },
-      unlinked: (inode, name) => {
-        if (isRegular(inode)) this.#trash(inode, name);
+      unlinked: (inode, name, parent) => {
+        if (isRegular(inode)) this.#trash(inode, () => this.#pathText(parent, name) ?? name);
       },
       discard: (inode) => this.reaper.discard(inode.id),
       blocks: (inode) => Math.ceil(inode.allocated / 512),
@@ -125,9 +134,17 @@ export class Filesystem implements FilesystemOperations {
     };
   }
 
-  #trash(inode: Inode, name: Uint8Array): void {
+  #trash(inode: Inode, path: () => Uint8Array): void {
+    if (!this.core.versions.hasAny(inode.id)) return;
     const nowMs = Math.floor(this.core.clock.wallMs());
-    this.core.versions.trash(inode.id, { name, nowMs });
+    this.core.versions.trash(inode.id, { path: path(), nowMs });
+  }
+
+  /** Names from the root with slashes between; undefined for what has no path any more. */
+  #pathText(inode: number, name?: Uint8Array): Uint8Array | undefined {
+    const names = this.namespace.pathOf(inode);
+    if (names === undefined) return undefined;
+    return joinNames(name === undefined ? names : [...names, name]);
   }
 
   #virtualXattr(inode: Inode, name: string): string | undefined {

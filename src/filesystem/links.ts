@@ -119,7 +119,9 @@ export function unlink(context: NamespaceContext, request: UnlinkRequest): void 
     context.dentries.delete(dentry.id);
     context.namesChanged(parent, time);
     dropName(context, inode, time);
-    if (inode.nlink === 0 && isRegular(inode)) context.content.unlinked(inode, request.name);
+    if (inode.nlink === 0 && isRegular(inode)) {
+      context.content.unlinked(inode, request.name, parent.id);
+    }
   });
   context.reap(inode);
 }

@@ -3,6 +3,7 @@
  * The engine asks with the generation it acted on; the filesystem isolate re-checks and answers.
  * Nothing here changes state but the filesystem isolate.
  */
+import type { CareCommands } from "./care_protocol.ts";
 
 /** Where a confirmed chunk lies in the bucket. */
 export interface ChunkLocation {
@@ -110,7 +111,7 @@ export interface SpaceReport {
 }
 
 /** Commands: name → [arguments, result]. */
-export interface Commands {
+export interface Commands extends CareCommands {
   /** Dirty files in order of last change, changed at or before `changedBefore` (wall ms). */
   dirtyFiles: [
     { changedBefore: number; limit: number; after?: { changedMs: number; inode: number } },

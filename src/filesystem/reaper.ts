@@ -15,8 +15,6 @@ export const SLICE_ROWS = 1000;
 const DISCARDS_AT_ONCE = 64;
 /** How long content that has no rows any more may stay, so that its trimming is shared, milliseconds. */
 const TRIM_MS = 200;
-/** Trash is kept this long, milliseconds (format 1: 7 days). */
-const TRASH_MS = 7 * 86_400_000;
 
 /** One piece of background work: does a slice, and says whether there is more. */
 export type BackgroundJob = () => boolean;
@@ -82,14 +80,11 @@ export class Reaper {
     this.sweepVersions();
   }
 
-  /** Deletes garbage versions, and trash that is old enough. */
+  /** Deletes garbage versions. */
   sweepVersions(): void {
     const core = this.#core;
     this.add(() =>
-      core.database.transaction(() => {
-        core.versions.expireTrash(Math.floor(core.clock.wallMs()) - TRASH_MS, SLICE_ROWS);
-        return core.versions.sweepSlice(SLICE_ROWS);
-      })
+      core.database.transaction(() => core.versions.sweepSlice(SLICE_ROWS))
     );
   }
 

@@ -128,7 +128,7 @@ function replace(
     context.namesChanged(source.parent, time);
     if (target.parent !== source.parent) context.namesChanged(target.parent, time);
     context.attributesChanged(source.inode, time);
-    replacedContent(context, source.inode, { victim, name });
+    replacedContent(context, source.inode, { victim, name, parent: target.parent.id });
   });
   context.reap(victim);
 }
@@ -136,11 +136,11 @@ function replace(
 function replacedContent(
   context: NamespaceContext,
   source: Inode,
-  { victim, name }: { victim: Inode; name: Uint8Array },
+  { victim, name, parent }: { victim: Inode; name: Uint8Array; parent: number },
 ): void {
   if (!isRegular(victim)) return;
   if (isRegular(source)) context.content.replaced(source, victim, name);
-  else if (victim.nlink === 0) context.content.unlinked(victim, name);
+  else if (victim.nlink === 0) context.content.unlinked(victim, name, parent);
 }
 
 function swap(context: NamespaceContext, source: Place, target: Place): void {

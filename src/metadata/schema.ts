@@ -101,8 +101,10 @@ CREATE TABLE pack (
   live_bytes  INTEGER NOT NULL DEFAULT 0 CHECK (live_bytes >= 0),    -- their stored bytes (triggers)
   dead_at     INTEGER,                            -- law 5: sequence at which the last reference went; NULL while live
   condemned   INTEGER NOT NULL DEFAULT 0 CHECK (condemned IN (0, 1)),-- law 5 (b): dedupe does not match it any more
-  created_ms  INTEGER NOT NULL
+  created_ms  INTEGER NOT NULL,
+  CHECK (condemned = 0 OR (live_chunks = 0 AND dead_at IS NOT NULL)) -- law 5 (b): it never comes alive again
 ) STRICT;
+CREATE INDEX pack_unreferenced ON pack (id) WHERE live_chunks = 0;
 
 CREATE TABLE chunk (
   id      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -141,12 +143,14 @@ CREATE TABLE version (
   mode       INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
   mtime_s    INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   saved_ms   INTEGER NOT NULL,                    -- wall clock when it was saved
-  trashed_ms INTEGER,                             -- TRASH: when
-  path       BLOB                                 -- TRASH, PREDECESSOR: the name it had, for people
+  trashed_ms INTEGER,                             -- TRASH: when, for people
+  trashed_at INTEGER,                             -- TRASH: sequence at that time; store_mark tells the age
+  path       BLOB                                 -- TRASH, PREDECESSOR: names from the root with slashes between;
+                                                  -- NULL while the inode still has the name
 ) STRICT;
 CREATE INDEX version_inode ON version (inode, kind);
 CREATE UNIQUE INDEX version_saved ON version (inode) WHERE kind = 1;
-CREATE INDEX version_swept ON version (kind, trashed_ms) WHERE kind IN (0, 3, 4);
+CREATE INDEX version_swept ON version (kind, trashed_at) WHERE kind IN (0, 3, 4);
 
 CREATE TABLE version_chunk (
   version INTEGER NOT NULL REFERENCES version (id),
@@ -155,6 +159,13 @@ CREATE TABLE version_chunk (
   length  INTEGER NOT NULL CHECK (length > 0),
   PRIMARY KEY (version, idx)
 ) STRICT, WITHOUT ROWID;
+
+-- How old a sequence is by the store's clock: what is stamped with a sequence up to this one was so before the
+-- store's clock showed this time. Ages of deletions come from here, never from a local clock.
+CREATE TABLE store_mark (
+  sequence INTEGER PRIMARY KEY,
+  store_ms INTEGER NOT NULL                       -- the store's Date, milliseconds; never less than an earlier one
+) STRICT;
 
 -- Sums over inode, kept exact by triggers, so that nobody ever counts rows. One row.
 CREATE TABLE total (
@@ -205,6 +216,12 @@ END;
 CREATE TRIGGER chunk_dead AFTER UPDATE OF refs ON chunk WHEN old.refs > 0 AND new.refs = 0 BEGIN
   UPDATE pack SET live_chunks = live_chunks - 1, live_bytes = live_bytes - new.stored,
     dead_at = CASE WHEN live_chunks = 1 THEN (SELECT sequence FROM total) ELSE dead_at END WHERE id = new.pack;
+END;
+-- A chunk was copied into another pack: its references go with it.
+CREATE TRIGGER chunk_moved AFTER UPDATE OF pack ON chunk WHEN old.pack <> new.pack AND new.refs > 0 BEGIN
+  UPDATE pack SET live_chunks = live_chunks + 1, live_bytes = live_bytes + new.stored, dead_at = NULL WHERE id = new.pack;
+  UPDATE pack SET live_chunks = live_chunks - 1, live_bytes = live_bytes - old.stored,
+    dead_at = CASE WHEN live_chunks = 1 THEN (SELECT sequence FROM total) ELSE dead_at END WHERE id = old.pack;
 END;
 `;
 

@@ -66,7 +66,8 @@ export class VersionTable {
   /** Makes a finished version the saved one; what it supersedes goes to the trash. */
   publish(version: number, options: { inode: number; nowMs: number }): void {
     this.#database.statement(
-      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?
+      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?,
+         trashed_at = (SELECT sequence FROM total)
        WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
     ).run(options.nowMs, options.inode);
     this.#database.statement(`UPDATE version SET kind = ${VersionKind.SAVED} WHERE id = ?`)
@@ -78,20 +79,38 @@ export class VersionTable {
       .run(version);
   }
 
+  /** Whether anything of this inode could be restored: saved, predecessor or trash. */
+  hasAny(inode: number): boolean {
+    return this.#database.statement(
+      `SELECT 1 FROM version WHERE inode = ?
+         AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR}, ${VersionKind.TRASH})`,
+    ).get(inode) !== undefined;
+  }
+
   /** Law 6: the saved version (or predecessors) of `victim` now wait on `heir`, which took its name. */
-  inherit(victim: number, options: { heir: number; name: Uint8Array }): void {
+  inherit(victim: number, options: { heir: number; path: Uint8Array }): void {
     this.#database.statement(
       `UPDATE version SET kind = ${VersionKind.PREDECESSOR}, inode = ?, path = ?
        WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
-    ).run(options.heir, options.name, victim);
+    ).run(options.heir, options.path, victim);
+    this.#nameTrash(victim, options.path);
   }
 
-  /** The file is gone: its versions go to the trash under its last name. */
-  trash(inode: number, options: { name: Uint8Array; nowMs: number }): void {
+  /** The file is gone: its versions go to the trash under its last path. */
+  trash(inode: number, options: { path: Uint8Array; nowMs: number }): void {
     this.#database.statement(
-      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?, path = ?
+      `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?, path = coalesce(path, ?),
+         trashed_at = (SELECT sequence FROM total)
        WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
-    ).run(options.nowMs, options.name, inode);
+    ).run(options.nowMs, options.path, inode);
+    this.#nameTrash(inode, options.path);
+  }
+
+  /** Older versions of an inode that loses its name keep it. */
+  #nameTrash(inode: number, path: Uint8Array): void {
+    this.#database.statement(
+      `UPDATE version SET path = ? WHERE inode = ? AND kind = ${VersionKind.TRASH} AND path IS NULL`,
+    ).run(path, inode);
   }
 
   /** Predecessors of a file that already has a saved version of its own are not needed. */
@@ -108,12 +127,12 @@ export class VersionTable {
     ).run();
   }
 
-  /** Trash older than `beforeMs` becomes garbage, at most `limit` versions. Returns how many. */
-  expireTrash(beforeMs: number, limit: number): number {
+  /** Trash from before that sequence becomes garbage, at most `limit` versions. Returns how many. */
+  expireTrash(before: number, limit: number): number {
     const result = this.#database.statement(
       `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE id IN
-         (SELECT id FROM version WHERE kind = ${VersionKind.TRASH} AND trashed_ms < ? LIMIT ?)`,
-    ).run(beforeMs, limit);
+         (SELECT id FROM version WHERE kind = ${VersionKind.TRASH} AND trashed_at < ? LIMIT ?)`,
+    ).run(before, limit);
     return Number(result.changes);
   }
 
