@@ -5,6 +5,8 @@ import { FORMAT_VERSION, MAX_DOCUMENT_BYTES } from "./limits.ts";
 /** Fields of a parsed document, checked as they are taken. */
 export interface Fields {
   text(name: string, pattern?: RegExp): string;
+  /** Undefined where there is no such field. */
+  optionalText(name: string, pattern: RegExp): string | undefined;
   integer(name: string, minimum: number): number;
   texts(name: string): string[];
 }
@@ -39,6 +41,9 @@ export function parseDocument(bytes: Uint8Array, what: string): Fields {
       }
       return found;
     },
+    optionalText(name, pattern) {
+      return fields.has(name) ? this.text(name, pattern) : undefined;
+    },
     integer(name, minimum) {
       const found = fields.get(name);
       if (!Number.isSafeInteger(found) || (found as number) < minimum) throw wrong(name);
@@ -67,6 +72,8 @@ export function refuseOtherFormat(fields: Fields, what: string): void {
 
 /** An id of 16 bytes, as 32 hexadecimal digits. */
 export const ID_PATTERN = /^[0-9a-f]{32}$/;
+/** A SHA-256, as 64 hexadecimal digits. */
+export const HASH_PATTERN = /^[0-9a-f]{64}$/;
 /** A time, such as 2026-01-31T12:00:00.000Z. */
 export const TIME_PATTERN = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 

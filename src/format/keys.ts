@@ -38,14 +38,32 @@ export function epochText(epoch: number): string {
   return epoch.toString(16).padStart(16, "0");
 }
 
-/** Key of a metadata object with changes `first` … `last`; `unique` are 32 hexadecimal digits. */
-export function metadataKey(
-  epoch: number,
-  range: { first: number; last: number; unique: string },
-): string {
-  return `${METADATA_PREFIX}${epochText(epoch)}/${epochText(range.first)}-${
-    epochText(range.last)
-  }-${range.unique}`;
+/** What a metadata object's name says. */
+export interface MetadataName {
+  kind: "changes" | "segment" | "snapshot";
+  epoch: number;
+  first: number;
+  last: number;
+}
+
+/** Key of a metadata object; `unique` are 32 hexadecimal digits, fresh for each attempt. */
+export function metadataKey(name: MetadataName, unique: string): string {
+  const suffix = name.kind === "changes" ? "" : `-${name.kind}`;
+  return `${METADATA_PREFIX}${epochText(name.epoch)}/${epochText(name.first)}-${
+    epochText(name.last)
+  }-${unique}${suffix}`;
+}
+
+/** What a key below `metadata/` says; undefined for other names. */
+export function parseMetadataKey(key: string): MetadataName | undefined {
+  const match =
+    /^metadata\/([0-9a-f]{16})\/([0-9a-f]{16})-([0-9a-f]{16})-[0-9a-f]{32}(-segment|-snapshot)?$/
+      .exec(key);
+  if (match === null) return undefined;
+  const [epoch, first, last] = match.slice(1, 4).map((digits) => Number.parseInt(digits, 16));
+  if (![epoch, first, last].every(Number.isSafeInteger)) return undefined;
+  const kind = (match[4]?.slice(1) ?? "changes") as MetadataName["kind"];
+  return { kind, epoch, first, last };
 }
 
 /** Key of a wrapped master key; `unique` are 32 hexadecimal digits. */

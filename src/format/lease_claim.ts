@@ -5,6 +5,7 @@
 import { invariant } from "../domain/errors.ts";
 import {
   encodeDocument,
+  HASH_PATTERN,
   ID_PATTERN,
   parseDocument,
   refuseOtherFormat,
@@ -28,6 +29,11 @@ export interface LeaseClaim extends ClaimName {
   user: string;
   /** ISO 8601, UTC, by the claimant's clock. */
   since: string;
+  /**
+   * Hash of the last metadata object that the claimant has seen, 64 hexadecimal digits: what an
+   * earlier epoch adds behind it does not count. Undefined: it does not know any.
+   */
+  base?: string;
 }
 
 /** Key of a claim, or of the word that it is given back. */
@@ -59,6 +65,7 @@ export function encodeClaim(claim: LeaseClaim): Uint8Array<ArrayBuffer> {
     machine: claim.machine,
     user: claim.user,
     since: claim.since,
+    base: claim.base,
   });
 }
 
@@ -67,6 +74,7 @@ export function decodeClaim(bytes: Uint8Array): LeaseClaim {
   const what = "a lease claim";
   const fields = parseDocument(bytes, what);
   refuseOtherFormat(fields, what);
+  const base = fields.optionalText("base", HASH_PATTERN);
   return {
     fileSystem: fields.text("fileSystem", ID_PATTERN),
     epoch: fields.integer("epoch", 1),
@@ -74,5 +82,6 @@ export function decodeClaim(bytes: Uint8Array): LeaseClaim {
     machine: fields.text("machine"),
     user: fields.text("user"),
     since: fields.text("since", TIME_PATTERN),
+    ...(base === undefined ? {} : { base }),
   };
 }

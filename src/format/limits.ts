@@ -22,3 +22,6 @@ export const MAX_PACK_BYTES = 256 * MiB;
 
 /** Length of `zero.json` and of a lease claim that a reader accepts, bytes. */
 export const MAX_DOCUMENT_BYTES = 64 * KiB;
+
+/** Plain payload of a metadata object, bytes. */
+export const MAX_METADATA_BYTES = 256 * MiB;

@@ -92,7 +92,7 @@ Deno.test("keys spread packs over 256 folders and sort metadata by epoch", () =>
   assert.equal(packIdOfKey(`packs/aa/${id}`), undefined);
   assert.equal(epochText(255), "00000000000000ff");
   assert.equal(
-    metadataKey(2, { first: 1, last: 16, unique: mountId }),
+    metadataKey({ kind: "changes", epoch: 2, first: 1, last: 16 }, mountId),
     `metadata/0000000000000002/0000000000000001-0000000000000010-${mountId}`,
   );
 });

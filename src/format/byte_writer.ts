@@ -1,0 +1,64 @@
+/** Appends little-endian numbers and bytes to a buffer that grows. Owns the buffer. */
+
+const FIRST_BYTES = 64 * 1024;
+
+export class ByteWriter {
+  #bytes = new Uint8Array(FIRST_BYTES);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  #room(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#length, 2 * this.#bytes.length));
+      larger.set(this.#bytes.subarray(0, at));
+      this.#bytes = larger;
+      this.#view = new DataView(larger.buffer);
+    }
+    return at;
+  }
+
+  u8(value: number): void {
+    this.#view.setUint8(this.#room(1), value);
+  }
+
+  u16(value: number): void {
+    this.#view.setUint16(this.#room(2), value, true);
+  }
+
+  u32(value: number): void {
+    this.#view.setUint32(this.#room(4), value, true);
+  }
+
+  /** A whole number from 0 to 2^53 - 1. */
+  u64(value: number): void {
+    const at = this.#room(8);
+    this.#view.setUint32(at, value % 2 ** 32, true);
+    this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+  }
+
+  /** A whole number between -(2^53 - 1) and 2^53 - 1, two's complement. */
+  i64(value: number): void {
+    this.#view.setBigInt64(this.#room(8), BigInt(value), true);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    const at = this.#room(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
+  /** Puts a number into a place that was written before. */
+  patchU32(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
+  }
+
+  /** All that was written, in a buffer of its own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.#length);
+  }
+}
