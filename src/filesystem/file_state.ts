@@ -121,6 +121,8 @@ export class FileState {
 export class FileTable {
   readonly #files = new Map<number, FileState>();
   readonly #maps: MapTable;
+  /** Told of each file that nothing is known of any more. */
+  onDropped: (inode: number) => void = () => {};
 
   constructor(maps: MapTable) {
     this.#maps = maps;
@@ -145,6 +147,7 @@ export class FileTable {
     if (!file.idle || this.#files.get(file.inode.id) !== file) return;
     this.#files.delete(file.inode.id);
     file.inode.holds--;
+    this.onDropped(file.inode.id);
   }
 
   values(): Iterable<FileState> {

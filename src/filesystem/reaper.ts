@@ -25,6 +25,8 @@ export class Reaper {
   readonly #xattrs: XattrTable;
   readonly #jobs: BackgroundJob[] = [];
   readonly #discards: number[] = [];
+  /** To be discarded as soon as background work lets go of them. */
+  readonly #held = new Set<number>();
   readonly #trims = new Map<FileState, Set<number>>();
   #trimTimer: (() => void) | undefined;
   #unlinks: { path: string; bytes: number }[] = [];
@@ -34,6 +36,9 @@ export class Reaper {
     this.#core = core;
     this.#orphans = tables.orphans;
     this.#xattrs = tables.xattrs;
+    core.files.onDropped = (inode) => {
+      if (this.#held.delete(inode)) this.discard(inode);
+    };
   }
 
   /** True while a slice of work waits. */
@@ -103,7 +108,11 @@ export class Reaper {
       let rowsLeft = SLICE_ROWS;
       for (const id of batch) {
         const inode = core.inodes.get(id);
-        if (inode === undefined || inode.nlink > 0 || inode.holds > 0) continue;
+        if (inode === undefined || inode.nlink > 0) continue;
+        if (inode.holds > 0) {
+          this.#held.add(id);
+          continue;
+        }
         const rows = core.maps.range(id, { from: 0, until: Infinity, limit: rowsLeft + 1 });
         const whole = rows.length <= rowsLeft;
         if (!whole) rows.pop();

@@ -1,0 +1,255 @@
+"""System calls by name, on one side (a root directory and its open files) of a comparison.
+
+`Side.call(step)` runs one step and returns something that JSON can hold: the result, or "ENOENT" and
+the like. Paths are text in which each character is one byte (latin-1); "@3/x" means x below the
+directory that is open in slot 3. Nothing here knows which side is which.
+"""
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import mmap
+import os
+import random
+import struct
+
+libc = ctypes.CDLL("libc.so.6", use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+libc.utimensat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
+libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+UTIME_NOW = (1 << 30) - 1
+UTIME_OMIT = (1 << 30) - 2
+F_OFD_SETLK = 37
+BLOCK = 4096
+
+# uid, gid, supplementary groups. They share one group.
+USERS = {0: (0, 0, []), 1: (61001, 61001, [61001, 63001]), 2: (61002, 61002, [61002, 63001])}
+
+
+def become(user):
+    """Acts as one of USERS from now on. The saved ids stay root's, so that it can come back."""
+    os.setresuid(0, 0, 0)
+    os.setresgid(0, 0, 0)
+    uid, gid, groups = USERS[user]
+    os.setgroups(groups)
+    os.setresgid(gid, gid, 0)
+    os.setresuid(uid, uid, 0)
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
+def checked(result):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def digest(data):
+    return [len(data), hashlib.sha256(data).hexdigest()[:12]]
+
+
+def timespecs(atime, mtime):
+    both = [(0, UTIME_NOW) if t == "now" else (0, UTIME_OMIT) if t == "omit" else t for t in (atime, mtime)]
+    return struct.pack("qqqq", *both[0], *both[1])
+
+
+class Side:
+    def __init__(self, root):
+        self.root = os.fsencode(root)
+        self.files = {}
+
+    def path(self, text):
+        name = text.encode("latin-1")
+        if name.startswith(b"@"):
+            slot, _, rest = name[1:].partition(b"/")
+            return b"/proc/self/fd/%d/%s" % (self.fd(int(slot)), rest)
+        return self.root + b"/" + name
+
+    def fd(self, slot):
+        # Nobody opens this many: EBADF, as for a slot that was never opened.
+        return self.files.get(slot, 999)
+
+    def close_all(self):
+        for fd in self.files.values():
+            os.close(fd)
+        self.files.clear()
+
+    def call(self, step):
+        try:
+            return getattr(self, "do_" + step["op"])(step)
+        except OSError as error:
+            return errno.errorcode.get(error.errno, str(error.errno))
+
+    def do_open(self, step):
+        flags = os.O_CLOEXEC
+        for name in step["flags"]:
+            flags |= getattr(os, "O_" + name)
+        fd = os.open(self.path(step["path"]), flags, step.get("mode", 0))
+        if step["slot"] in self.files:
+            os.close(self.files[step["slot"]])
+        # Both sides must not differ in the numbers that they use.
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1000)
+        os.close(fd)
+        self.files[step["slot"]] = high
+        return "open"
+
+    def do_close(self, step):
+        fd = self.files.pop(step["slot"], None)
+        if fd is not None:
+            os.close(fd)
+
+    def direct(self, fd):
+        return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT != 0
+
+    def do_read(self, step):
+        fd, size, at = self.fd(step["slot"]), step["size"], step.get("at")
+        if self.direct(fd):
+            buffer = mmap.mmap(-1, (size // BLOCK + 1) * BLOCK)
+            count = os.preadv(fd, [buffer], (at or 0) // BLOCK * BLOCK)
+            return digest(buffer[:count])
+        return digest(os.read(fd, size) if at is None else os.pread(fd, size, at))
+
+    def do_write(self, step):
+        fd, size, at = self.fd(step["slot"]), step["size"], step.get("at")
+        if self.direct(fd):
+            size = (size // BLOCK + 1) * BLOCK
+            buffer = mmap.mmap(-1, size)
+            buffer[:] = noise(step["seed"], size)
+            return os.pwritev(fd, [buffer], (at or 0) // BLOCK * BLOCK)
+        data = noise(step["seed"], size)
+        return os.write(fd, data) if at is None else os.pwrite(fd, data, at)
+
+    def do_mmap(self, step):
+        fd, size, at = self.fd(step["slot"]), step["size"], step["at"]
+        length = os.fstat(fd).st_size
+        if length <= at:
+            return "too short"
+        size = min(size, length - at)
+        share = mmap.MAP_PRIVATE if step["private"] else mmap.MAP_SHARED
+        with mmap.mmap(fd, length, share, mmap.PROT_READ | mmap.PROT_WRITE) as view:
+            view[at : at + size] = noise(step["seed"], size)
+            seen = digest(view[:])
+            if not step["private"]:
+                view.flush()
+        return seen
+
+    def do_truncate(self, step):
+        os.truncate(self.path(step["path"]), step["size"])
+
+    def do_ftruncate(self, step):
+        os.ftruncate(self.fd(step["slot"]), step["size"])
+
+    def do_mkdir(self, step):
+        os.mkdir(self.path(step["path"]), step["mode"])
+
+    def do_rmdir(self, step):
+        os.rmdir(self.path(step["path"]))
+
+    def do_mknod(self, step):
+        os.mknod(self.path(step["path"]), step["mode"], os.makedev(*step["device"]))
+
+    def do_symlink(self, step):
+        os.symlink(step["target"].encode("latin-1"), self.path(step["path"]))
+
+    def do_readlink(self, step):
+        return os.readlink(self.path(step["path"])).decode("latin-1")
+
+    def do_link(self, step):
+        os.link(self.path(step["path"]), self.path(step["to"]), follow_symlinks=step.get("follow", False))
+
+    def do_linkfd(self, step):
+        source = b"/proc/self/fd/%d" % self.fd(step["slot"])
+        os.link(source, self.path(step["to"]), follow_symlinks=True)
+
+    def do_unlink(self, step):
+        os.unlink(self.path(step["path"]))
+
+    def do_rename(self, step):
+        old, new = self.path(step["path"]), self.path(step["to"])
+        ctypes.set_errno(0)
+        checked(libc.renameat2(AT_FDCWD, old, AT_FDCWD, new, step.get("flags", 0)))
+
+    def do_chmod(self, step):
+        os.chmod(self.path(step["path"]), step["mode"])
+
+    def do_fchmod(self, step):
+        os.fchmod(self.fd(step["slot"]), step["mode"])
+
+    def do_chown(self, step):
+        follow = step.get("follow", False)
+        os.chown(self.path(step["path"]), step["uid"], step["gid"], follow_symlinks=follow)
+
+    def do_fchown(self, step):
+        os.fchown(self.fd(step["slot"]), step["uid"], step["gid"])
+
+    def do_utimens(self, step):
+        times = timespecs(step["atime"], step["mtime"])
+        if "slot" in step:
+            checked(libc.futimens(self.fd(step["slot"]), times))
+        else:
+            checked(libc.utimensat(AT_FDCWD, self.path(step["path"]), times, AT_SYMLINK_NOFOLLOW))
+
+    def do_setxattr(self, step):
+        value = noise(step["seed"], step["size"]) if "size" in step else bytes.fromhex(step["value"])
+        os.setxattr(self.path(step["path"]), step["name"], value, step.get("flags", 0), follow_symlinks=False)
+
+    def do_getxattr(self, step):
+        return os.getxattr(self.path(step["path"]), step["name"], follow_symlinks=False).hex()
+
+    def do_listxattr(self, step):
+        return sorted(os.listxattr(self.path(step["path"]), follow_symlinks=False))
+
+    def do_removexattr(self, step):
+        os.removexattr(self.path(step["path"]), step["name"], follow_symlinks=False)
+
+    def do_fallocate(self, step):
+        checked(libc.fallocate(self.fd(step["slot"]), step["mode"], step["at"], step["size"]))
+
+    def do_seek(self, step):
+        fd = self.fd(step["slot"])
+        whence = step["whence"]
+        found = os.lseek(fd, step["at"], whence)
+        if whence in (os.SEEK_DATA, os.SEEK_HOLE):
+            # Where holes lie is each file system's own affair; that there is an answer is not.
+            os.lseek(fd, 0, os.SEEK_SET)
+            return "found"
+        return found
+
+    def do_fsync(self, step):
+        (os.fdatasync if step.get("data") else os.fsync)(self.fd(step["slot"]))
+
+    def do_copy(self, step):
+        source, target = self.fd(step["slot"]), self.fd(step["to"])
+        return os.copy_file_range(source, target, step["size"], step["at"], step["toAt"])
+
+    def do_readdir(self, step):
+        path = self.path(step["path"])
+        return sorted([entry.name.decode("latin-1"), entry.is_dir(follow_symlinks=False), entry.is_symlink()]
+                      for entry in os.scandir(path))
+
+    def do_flock(self, step):
+        kind = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX, "none": fcntl.LOCK_UN}[step["kind"]]
+        fcntl.flock(self.fd(step["slot"]), kind | fcntl.LOCK_NB)
+
+    def do_lock(self, step):
+        kind = {"shared": fcntl.F_RDLCK, "exclusive": fcntl.F_WRLCK, "none": fcntl.F_UNLCK}[step["kind"]]
+        lock = struct.pack("hhqqi4x", kind, 0, step["at"], step["size"], 0)
+        fcntl.fcntl(self.fd(step["slot"]), F_OFD_SETLK, lock)
+
+    def do_access(self, step):
+        return os.access(self.path(step["path"]), step["mode"])
+
+    def do_statfs(self, step):
+        volume = os.statvfs(self.path(step["path"]))
+        sane = volume.f_bfree >= volume.f_bavail and volume.f_blocks >= volume.f_bfree > 0
+        return [volume.f_namemax, volume.f_bsize, sane, volume.f_files >= volume.f_ffree > 0]
+
+    def do_umask(self, step):
+        os.umask(step["mask"])

@@ -1,0 +1,31 @@
+/**
+ * What once went wrong, as the shortest steps that showed it: each is taken on a mount and on the local
+ * file system. Afterwards everything is removed, and nothing may be left behind.
+ */
+import { PosixComparison } from "../harness/posix/comparison.ts";
+import { until } from "../harness/until.ts";
+import type { Step } from "../harness/posix/generator.ts";
+
+const CASES: Record<string, Step[]> = {
+  "a file that is removed while its content is being trimmed goes all the same": [
+    { op: "open", slot: 0, path: "a", flags: ["RDWR", "CREAT"], mode: 0o644 },
+    { op: "write", slot: 0, seed: 1, size: 4312 },
+    { op: "ftruncate", slot: 0, size: 0 },
+  ],
+};
+
+Deno.test("differences from the local file system that were found once", async (test) => {
+  await using comparison = await PosixComparison.create();
+  const { mount } = comparison;
+  for (const [name, steps] of Object.entries(CASES)) {
+    await test.step(name, async () => {
+      await comparison.expectSame(steps);
+      // What was removed goes in the background.
+      await until(
+        "nothing waits for the bucket",
+        async () => (await mount.zero(["sync", mount.mountpoint])).code === 0,
+      );
+    });
+  }
+  await mount.unmount();
+});
