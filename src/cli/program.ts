@@ -1,5 +1,6 @@
 /** The commands, their arguments and their help: what can be typed. Each action lives in commands/. */
 import { Command } from "commander";
+import { addPolicyCommands } from "./commands/policy.ts";
 import type { CommandContext } from "./context.ts";
 
 const AFTER_HELP = `
@@ -105,6 +106,8 @@ export function buildProgram(
       const { lsCommand } = await import("./commands/ls.ts");
       finish(await lsCommand(context, path, options));
     });
+
+  addPolicyCommands(program, context, { finish, configure });
 
   add("version", "print the version").option("--json", "print as JSON")
     .action(async (options) => {

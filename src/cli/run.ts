@@ -59,6 +59,12 @@ export async function run(): Promise<number> {
 function translate(error: unknown): unknown {
   if (!(error instanceof CommanderError)) return error;
   if (error.exitCode === 0) return undefined;
+  if (error.code === "commander.help") {
+    return new UserError("a command is missing", {
+      hint: "see zero COMMAND --help",
+      exitCode: ExitCode.usage,
+    });
+  }
   const [message, ...rest] = error.message.replace(/^error: /, "").split("\n");
   const suggestion = /Did you mean (?:one of )?(.*)\?/.exec(rest.join(" "))?.[1];
   return new UserError(message, {

@@ -1,0 +1,117 @@
+/**
+ * Globs on names. Names are text in which bytes that are not UTF-8 are written `\xNN`; globs may be
+ * written with the same. Each is compiled once. Owns the only use of the glob library.
+ */
+import picomatchUntyped from "picomatch";
+
+type Matcher = (text: string) => boolean;
+/** The package has no types; this is the part of it that is used. */
+const picomatch = picomatchUntyped as (
+  glob: string,
+  options: { dot: boolean; nonegate: boolean; strictBrackets: boolean; windows: boolean },
+) => Matcher;
+
+const OPTIONS = { dot: true, nonegate: true, strictBrackets: true, windows: false };
+const LONGEST_GLOB = 4096;
+/** Special to globs; a name or path without any of these is only itself. */
+const SPECIAL = /[*?[\]{}()!+@\\]/;
+
+/** In a glob a backslash escapes; the one of `\xNN` has to stand for itself. */
+const literalBytes = (glob: string) => glob.replace(/\\x(?=[0-9a-fA-F]{2})/g, "\\\\x");
+
+const cache = new Map<string, Matcher>();
+const CACHED_GLOBS = 4096;
+
+/** A function that tells whether a name or path matches. Throws where `globProblem` finds one. */
+export function compileGlob(glob: string): Matcher {
+  const known = cache.get(glob);
+  if (known !== undefined) return known;
+  const matcher = build(glob);
+  if (cache.size >= CACHED_GLOBS) cache.clear();
+  cache.set(glob, matcher);
+  return matcher;
+}
+
+function build(glob: string): Matcher {
+  if (glob === "**" || glob === "/**") return () => true;
+  if (!SPECIAL.test(glob)) return (text) => text === glob;
+  const directory = literalDirectory(glob);
+  if (directory !== undefined) {
+    return (text) =>
+      text.startsWith(directory) &&
+      (text.length === directory.length || text.charCodeAt(directory.length) === 0x2f);
+  }
+  return picomatch(literalBytes(glob), OPTIONS);
+}
+
+/** `/a/b` for the glob `/a/b/**`: all below a directory, and itself; undefined for other globs. */
+export function literalDirectory(glob: string): string | undefined {
+  if (!glob.endsWith("/**")) return undefined;
+  const directory = glob.slice(0, -3);
+  return directory.startsWith("/") && !SPECIAL.test(directory) ? directory : undefined;
+}
+
+export const isLiteral = (glob: string): boolean => !SPECIAL.test(glob);
+
+/** What is wrong with a glob on paths or on names; undefined: nothing. */
+export function globProblem(
+  glob: string,
+  kind: "path" | "name",
+): { message: string; hint: string } | undefined {
+  if (glob === "") return { message: "an empty glob matches nothing", hint: "'**' is everything" };
+  if (glob.length > LONGEST_GLOB) {
+    return { message: "this glob is too long", hint: `at most ${LONGEST_GLOB} characters` };
+  }
+  if (glob.startsWith("!")) {
+    return {
+      message: `'${glob}' negates, which globs do not do here`,
+      hint: `write not: { ${kind}: '${glob.slice(1)}' } beside the other terms`,
+    };
+  }
+  if (kind === "path" && !glob.startsWith("/") && !glob.startsWith("**")) {
+    if (!/^[{[(*?@+]/.test(glob) || !expandBraces(glob).every((each) => /^(\/|\*\*)/.test(each))) {
+      return {
+        message: `'${glob}' can match no path: paths start with / at the root of the mount`,
+        hint: `write '/${glob}', or '**/${glob}' for any directory`,
+      };
+    }
+  }
+  if (kind === "path" && glob.length > 1 && glob.endsWith("/")) {
+    return {
+      message: `'${glob}' can match no path: no path ends with /`,
+      hint: `write '${glob}**' for all below it`,
+    };
+  }
+  if (kind === "path" && glob.includes("//")) {
+    return {
+      message: `'${glob}' can match no path: no path has // in it`,
+      hint: `write '${glob.replace(/\/+/g, "/")}'`,
+    };
+  }
+  try {
+    picomatch(literalBytes(glob), OPTIONS);
+    return undefined;
+  } catch (error) {
+    // The library refuses a pattern by throwing; any of its reasons is the writer's to fix.
+    const reason = error instanceof Error ? error.message : String(error);
+    return { message: `'${glob}' is not a glob: ${reason}`, hint: "close every bracket and brace" };
+  }
+}
+
+const MOST_EXPANSIONS = 256;
+
+/** `/a/{b,c}` as `/a/b` and `/a/c`; the glob itself where it has no such braces (or too many). */
+export function expandBraces(glob: string): string[] {
+  // In brackets a brace is a letter; such globs are left alone.
+  if (glob.includes("[")) return [glob];
+  const done: string[] = [];
+  const open = [glob];
+  while (open.length > 0) {
+    if (open.length + done.length > MOST_EXPANSIONS) return [glob];
+    const each = open.pop()!;
+    const match = /^((?:[^\\{}]|\\.)*)\{([^{}\\]*,[^{}\\]*)\}(.*)$/s.exec(each);
+    if (match === null) done.push(each);
+    else open.push(...match[2].split(",").map((part) => match[1] + part + match[3]).reverse());
+  }
+  return done;
+}

@@ -1,0 +1,250 @@
+/**
+ * The plan: what leaves, what is uploaded, what stays, and why, for all files at once.
+ *
+ *   plan(facts, usage, policy, now, prices) → Plan { decisions, totals, unmet }
+ *
+ * Pure and deterministic: it reads nothing else and writes nothing. The engine takes the same files in
+ * the same order through planner.ts, which shares the judgement (judge.ts), the order (rank.ts) and
+ * the stopping (run.ts).
+ */
+import { type Decision, type Reason, stayReason, undecided } from "./decision.ts";
+import type { ByteClass, FileFacts, Usage } from "./facts.ts";
+import { Heap } from "./heap.ts";
+import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
+import { bytesToFree, isUrgent } from "./marks.ts";
+import type { Policy } from "./model.ts";
+import { moneyOf, type PlanMoney, type Prices } from "./money.ts";
+import { Rules } from "./outcome.ts";
+import { rankOf } from "./rank.ts";
+import { evictReason, type Limit, Run } from "./run.ts";
+import { Obstacles, type Unmet } from "./unmet.ts";
+
+export interface PlanInput {
+  facts: Iterable<FileFacts>;
+  usage: Usage;
+  /** A policy, or one that was compiled before. */
+  policy: Policy | Rules;
+  /** Wall clock, milliseconds. */
+  now: number;
+  prices?: Prices;
+}
+
+export interface Tally {
+  files: number;
+  bytes: number;
+}
+
+export interface Totals {
+  /** Resident bytes and files of each class; `evicted`: what is only in the bucket. */
+  classes: Record<ByteClass, Tally>;
+  reserved: number;
+  leaving: number;
+  /** Sum of all but `evicted`. */
+  used: number;
+  /** Of which this plan has to free … */
+  toFree: number;
+  /** … and frees. */
+  freed: number;
+  evict: Tally;
+  upload: Tally;
+  /** Rules that matched at least one file. */
+  rules: ReadonlySet<string>;
+  /** Whether `yields` applied, because writers wait. */
+  urgent: boolean;
+  money?: PlanMoney;
+}
+
+export interface Plan {
+  /** Evictions in their order, then what blocks them, uploads, and the rest. One per file with local content. */
+  decisions: Decision[];
+  totals: Totals;
+  /** Undefined: all that has to be freed is freed. */
+  unmet: Unmet | undefined;
+}
+
+/** Quiet time and deadline where neither policy nor caller say otherwise. */
+const UPLOAD = { afterMs: 5_000, deadlineMs: 900_000 };
+
+interface Candidate {
+  decision: Decision;
+  judgement: Judgement;
+  tier: number;
+  rank: number;
+}
+
+/** Plans. See above. */
+export function plan({ facts, usage, policy, now, prices }: PlanInput): Plan {
+  const rules = policy instanceof Rules ? policy : new Rules(policy);
+  const survey = new Survey(rules, { usage, now });
+  for (const file of facts) survey.add(file);
+  const { totals } = survey;
+  const pressure = { ...usage, used: totals.used };
+  totals.toFree = bytesToFree(pressure);
+  totals.urgent = isUrgent(pressure);
+  const run = new Run({
+    policy: rules.policy.evict,
+    toFree: totals.toFree,
+    residentFiles: survey.residentFiles,
+  });
+  const evicted = choose(survey.candidates, { run, urgent: totals.urgent });
+  totals.freed = run.freed;
+  totals.evict = { files: run.files, bytes: run.freed };
+  const groups: Decision[][] = [evicted, [], [], []];
+  for (const decision of survey.decisions) {
+    const { verdict } = decision;
+    if (verdict === "blocked") groups[1].push(decision);
+    else if (verdict === "upload") groups[2].push(decision);
+    else if (verdict === "keep") groups[3].push(decision);
+  }
+  const decisions = groups.flat();
+  if (prices !== undefined) totals.money = moneyOf(decisions, prices);
+  return { decisions, totals, unmet: survey.obstacles(run)?.unmet(run, totals) };
+}
+
+/** Everything that is known after one look at every file. */
+class Survey {
+  readonly decisions: Decision[] = [];
+  /** What a run may take, and what it would take if nothing blocked it. */
+  readonly candidates: Candidate[] = [];
+  residentFiles = 0;
+  readonly totals: Totals;
+  readonly #rules: Rules;
+  readonly #usage: Usage;
+  readonly #now: number;
+  readonly #kept: { decision: Decision; judgement: Judgement }[] = [];
+
+  constructor(rules: Rules, { usage, now }: { usage: Usage; now: number }) {
+    this.#rules = rules;
+    this.#usage = usage;
+    this.#now = now;
+    const none = () => ({ files: 0, bytes: 0 });
+    this.totals = {
+      classes: {
+        pinned: none(),
+        local: none(),
+        dirty: none(),
+        open: none(),
+        clean: none(),
+        evicted: none(),
+      },
+      reserved: usage.reserved,
+      leaving: usage.leaving,
+      used: usage.reserved + usage.leaving,
+      toFree: 0,
+      freed: 0,
+      evict: none(),
+      upload: none(),
+      rules: new Set(),
+      urgent: false,
+    };
+  }
+
+  add(facts: FileFacts): void {
+    const { chunkSize } = this.#usage;
+    const judgement = judge(this.#rules, facts, { now: this.#now, chunkSize });
+    this.#count(facts, judgement);
+    if (judgement.class === "evicted") return;
+    this.residentFiles++;
+    const decision = undecided(facts, judgement);
+    this.decisions.push(decision);
+    this.#kept.push({ decision, judgement });
+    this.#considerUpload(facts, { decision, judgement });
+    const { tier, block, outcome } = judgement;
+    if (tier === undefined && block === undefined) return;
+    this.candidates.push({
+      decision,
+      judgement,
+      tier: tier ?? (outcome.first ? 0 : 1),
+      rank: rankOf(facts, this.#rules.policy.evict.order),
+    });
+  }
+
+  #count(facts: FileFacts, judgement: Judgement): void {
+    const { classes } = this.totals;
+    const tally = classes[judgement.class];
+    tally.files++;
+    if (judgement.class !== "evicted") tally.bytes += facts.resident;
+    classes.evicted.bytes += facts.allocated - facts.resident;
+    this.totals.used += facts.resident;
+    const { rule } = judgement.outcome;
+    if (rule !== undefined) (this.totals.rules as Set<string>).add(rule.name);
+  }
+
+  #considerUpload(
+    facts: FileFacts,
+    { decision, judgement }: { decision: Decision; judgement: Judgement },
+  ): void {
+    if (!facts.dirty || judgement.outcome.local) return;
+    const { upload } = this.#rules.policy;
+    const quietAt = facts.changedMs + (upload.afterMs ?? UPLOAD.afterMs);
+    const deadlineAt = (facts.dirtySinceMs ?? facts.changedMs) +
+      (upload.deadlineMs ?? UPLOAD.deadlineMs);
+    const quiet = this.#now >= quietAt && facts.writing !== true;
+    if (quiet || this.#now >= deadlineAt) {
+      decision.verdict = "upload";
+      decision.reason = quiet ? "quiet" : "deadline";
+      this.totals.upload.files++;
+      this.totals.upload.bytes += facts.resident;
+    } else if (judgement.class === "dirty") {
+      decision.reason = "waits_for_quiet";
+      decision.untilMs = facts.writing === true ? deadlineAt : Math.min(quietAt, deadlineAt);
+    }
+  }
+
+  /** What is left on the disk after the run, by what holds it there; undefined: nothing is missing. */
+  obstacles(run: Run): Obstacles | undefined {
+    if (run.left === 0) return undefined;
+    const obstacles = new Obstacles(this.totals);
+    for (const { decision, judgement } of this.#kept) obstacles.add(decision, judgement);
+    return obstacles;
+  }
+}
+
+/** Takes candidates in their order until the run has enough; says of the others why they stay. */
+function choose(
+  candidates: Candidate[],
+  { run, urgent }: { run: Run; urgent: boolean },
+): Decision[] {
+  const evicted: Decision[] = [];
+  const heap = new Heap<Candidate>(leavesBefore, candidates);
+  while (run.left > 0 && run.limit === undefined) {
+    const next = heap.pop();
+    if (next === undefined) break;
+    const { decision, judgement } = next;
+    if (judgement.tier === undefined || (judgement.tier >= FIRST_YIELDING_TIER && !urgent)) {
+      if (decision.verdict === "keep" && judgement.block !== undefined) {
+        decision.verdict = "blocked";
+        decision.block = judgement.block;
+        decision.reason = stayReason(judgement);
+      }
+      continue;
+    }
+    if (!run.wants(judgement.frees)) {
+      heap.push(next);
+      break;
+    }
+    run.take(judgement.frees);
+    decision.verdict = "evict";
+    decision.reason = evictReason(judgement);
+    decision.left = run.left;
+    evicted.push(decision);
+  }
+  if (run.toFree > 0) explainRest(heap, run.limit);
+  return evicted;
+}
+
+/** The others could have left, but were not needed, or the run was stopped before them. */
+function explainRest(heap: Heap<Candidate>, limit: Limit | undefined): void {
+  const reason: Reason = limit ?? "reached";
+  for (const { decision, judgement } of heap.items()) {
+    const free = judgement.tier !== undefined && judgement.tier < FIRST_YIELDING_TIER;
+    if (free && decision.verdict === "keep") decision.reason = reason;
+  }
+}
+
+/** The order in which files leave: wave, rank, then inode, so that it is the same every time. */
+function leavesBefore(a: Candidate, b: Candidate): boolean {
+  if (a.tier !== b.tier) return a.tier < b.tier;
+  if (a.rank !== b.rank) return a.rank < b.rank;
+  return a.decision.inode < b.decision.inode;
+}

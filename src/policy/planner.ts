@@ -1,0 +1,142 @@
+/**
+ * The plan as the engine carries it out: candidates come from an index, a page at a time, and are
+ * judged at the head of the queue, with facts as they are at that moment. Takes the same files in the
+ * same order as plan.ts would, given the same facts. Holds no more than it still has to look at twice.
+ */
+import { type Decision, type Reason, stayReason, undecided } from "./decision.ts";
+import type { FileFacts } from "./facts.ts";
+import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
+import type { Block } from "./model.ts";
+import type { Rules } from "./outcome.ts";
+import { evictReason, type Limit, Run } from "./run.ts";
+import type { Tally } from "./plan.ts";
+
+export type Candidates = Iterable<FileFacts> | AsyncIterable<FileFacts>;
+
+/** The two queues of an index, see timeline.ts: both in the order of their ranks, ties by inode. */
+export interface Queues {
+  /** Files whose `firstAtMs` has come. */
+  first: Candidates;
+  /** Files whose `leavesAtMs` has come; those of `first` may be among them. Read after `first`. */
+  ranked: Candidates;
+  /** Files whose time has not come, by rank. Read only where writers wait and a `yields` is given. */
+  held: Candidates;
+}
+
+export interface PlannerOptions {
+  rules: Rules;
+  /** Wall clock, milliseconds, at each judgement: a run takes time. */
+  now: () => number;
+  chunkSize: number;
+  toFree: number;
+  /** Writers wait: see `isUrgent`. */
+  urgent: boolean;
+  residentFiles: number;
+}
+
+/** One run. Not to be used twice. */
+export class Planner {
+  readonly run: Run;
+  /** What was looked at and could not leave, by reason. */
+  readonly blocked: Partial<Record<Block | Reason, Tally>> = {};
+  readonly #options: PlannerOptions;
+  readonly #seen = new Set<number>();
+  /** Waves that only leave where writers wait; each in rank order. */
+  readonly #yielding: { decision: Decision; judgement: Judgement }[][] = [];
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+    const { rules, toFree, residentFiles } = options;
+    this.run = new Run({ policy: rules.policy.evict, toFree, residentFiles });
+  }
+
+  /** Bytes that the run still has to free. */
+  get left(): number {
+    return this.run.left;
+  }
+  get limit(): Limit | undefined {
+    return this.run.limit;
+  }
+
+  /**
+   * The next files to evict, one by one, until the run has enough or is stopped. Between two of them
+   * the caller may say that one did not leave (`refused`), and the run goes on further.
+   */
+  async *next(queues: Queues): AsyncGenerator<Decision> {
+    yield* this.#wave(queues.first, (tier) => tier === 0);
+    yield* this.#wave(queues.ranked, (tier) => tier < FIRST_YIELDING_TIER);
+    if (!this.#options.urgent || this.left === 0) return;
+    const { yields } = this.#options.rules.policy.evict;
+    if (yields.length === 0) return;
+    await this.#collect(queues.held);
+    for (const wave of this.#yielding) {
+      for (const { decision, judgement } of wave ?? []) {
+        if (!this.run.wants(judgement.frees)) return;
+        yield this.#evict(decision, judgement);
+      }
+    }
+  }
+
+  /** The file of a decision did not leave. `error`: because something failed; it counts for the breaker. */
+  refused(decision: Decision, { reason, error }: { reason: Block | Reason; error: boolean }): void {
+    this.run.giveBack(decision.frees, { error });
+    this.#block(reason, decision.frees);
+  }
+
+  async *#wave(queue: Candidates, wanted: (tier: number) => boolean): AsyncGenerator<Decision> {
+    if (this.left === 0 || this.limit !== undefined) return;
+    for await (const facts of queue) {
+      if (this.#seen.has(facts.inode)) continue;
+      const judgement = this.#judge(facts);
+      const { tier } = judgement;
+      if (tier !== undefined && tier < FIRST_YIELDING_TIER && !wanted(tier)) continue;
+      this.#seen.add(facts.inode);
+      if (tier === undefined) this.#block(stayReason(judgement), facts.resident);
+      else if (tier >= FIRST_YIELDING_TIER) this.#remember(facts, judgement);
+      else if (!this.run.wants(judgement.frees)) return;
+      else yield this.#evict(undecided(facts, judgement), judgement);
+      if (this.left === 0 || this.limit !== undefined) return;
+    }
+  }
+
+  /** What would leave only because writers wait, until there is enough of the first wave of it. */
+  async #collect(held: Candidates): Promise<void> {
+    let frees = 0;
+    for await (const facts of held) {
+      if (this.#seen.has(facts.inode)) continue;
+      this.#seen.add(facts.inode);
+      const judgement = this.#judge(facts);
+      if (judgement.tier === undefined) this.#block(stayReason(judgement), facts.resident);
+      else this.#remember(facts, judgement);
+      if (judgement.tier === FIRST_YIELDING_TIER) frees += judgement.frees;
+      if (frees >= this.left) return;
+    }
+  }
+
+  #judge(facts: FileFacts): Judgement {
+    const { rules, now, chunkSize } = this.#options;
+    return judge(rules, facts, { now: now(), chunkSize });
+  }
+
+  #remember(facts: FileFacts, judgement: Judgement): void {
+    if (!this.#options.urgent) return this.#block(stayReason(judgement), facts.resident);
+    (this.#yielding[judgement.tier!] ??= []).push({
+      decision: undecided(facts, judgement),
+      judgement,
+    });
+  }
+
+  #evict(decision: Decision, judgement: Judgement): Decision {
+    this.run.take(judgement.frees);
+    decision.verdict = "evict";
+    decision.reason = evictReason(judgement);
+    decision.left = this.run.left;
+    return decision;
+  }
+
+  #block(reason: Block | Reason, bytes: number): void {
+    const tally = this.blocked[reason] ??= { files: 0, bytes: 0 };
+    tally.files++;
+    tally.bytes += bytes;
+  }
+}
