@@ -137,6 +137,9 @@ export class Resizer {
       if (parked !== undefined) return parked;
     }
     if (!keepSize && end > file.inode.size) return this.resize(request, file, end);
+    // Linux's own file systems move the times even where nothing had to be done.
+    core.changed(file.inode);
+    core.inodes.touch(file.inode);
     core.flush(file);
   }
 

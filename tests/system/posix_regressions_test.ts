@@ -12,6 +12,10 @@ const CASES: Record<string, Step[]> = {
     { op: "write", slot: 0, seed: 1, size: 4312 },
     { op: "ftruncate", slot: 0, size: 0 },
   ],
+  "fallocate moves the times even where the size stays": [
+    { op: "open", slot: 0, path: "a", flags: ["RDWR", "CREAT"], mode: 0o644 },
+    ...[1, 3, 17].map((mode) => ({ op: "fallocate", slot: 0, mode, at: 147456, size: 1 })),
+  ],
 };
 
 Deno.test("differences from the local file system that were found once", async (test) => {

@@ -42,6 +42,8 @@ export class PosixComparison {
     const mount = await ScratchMount.create({
       unmounted: true,
       mountArguments: options.mountArguments,
+      // Uploads come in between, and an unmount need not wait for files to be quiet.
+      env: { ZERO_UPLOAD_AFTER: "50ms" },
     });
     const comparison = new PosixComparison(mount);
     try {
