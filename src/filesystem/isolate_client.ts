@@ -59,7 +59,7 @@ class IsolateClient implements FilesystemIsolate {
   ): Promise<Commands[K][1]> {
     if (this.#over !== undefined) return Promise.reject(gone());
     const id = this.#next++;
-    const { bytes, ...rest } = argument as { bytes?: Uint8Array<ArrayBuffer> };
+    const { bytes, rest } = lendable(argument);
     // A copy of its own: a Buffer may be a part of a pool that is written on.
     const small = new Uint8Array(serialize(rest));
     const message: CommandMessage = {
@@ -126,6 +126,13 @@ class IsolateClient implements FilesystemIsolate {
     for (const worker of this.#workers) worker.terminate();
     this.#resolveEnded(ended);
   }
+}
+
+/** A content's bytes go by address; a number of bytes, as `spill` has it, stays with the rest. */
+function lendable(argument: object): { bytes?: Uint8Array<ArrayBuffer>; rest: object } {
+  const { bytes, ...rest } = argument as { bytes?: unknown };
+  if (!(bytes instanceof Uint8Array)) return { rest: argument };
+  return { bytes: bytes as Uint8Array<ArrayBuffer>, rest };
 }
 
 const gone = () => new InvariantError("filesystem isolate ended");
