@@ -1,6 +1,6 @@
 /** What the engine asks, carried out. Every command re-checks; most answer at once, some later. */
 import { Errno } from "../domain/errno.ts";
-import { unreachable } from "../domain/errors.ts";
+import { FsError, unreachable } from "../domain/errors.ts";
 import type { Filesystem } from "./filesystem.ts";
 import { FileType } from "./inode.ts";
 import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
@@ -37,7 +37,7 @@ export class CommandRunner {
       case "dirtyFiles":
         return answer(fs.saver.dirtyFiles(a));
       case "dirtyChunks":
-        return answer(fs.saver.dirtyChunks(a));
+        return fs.core.whenDurable(a.inode, () => answer(this.#dirtyChunks(a)));
       case "matchChunks":
         return answer(fs.saver.matchChunks(a));
       case "stage":
@@ -106,6 +106,18 @@ export class CommandRunner {
         return this.#stop(a.reason, () => answer(undefined));
       default:
         return unreachable(name);
+    }
+  }
+
+  /** May run later, when nobody is there to hear of a full disk: then the file is asked for again. */
+  #dirtyChunks(argument: Commands["dirtyChunks"][0]): Commands["dirtyChunks"][1] {
+    const { core, saver } = this.#filesystem;
+    try {
+      return saver.dirtyChunks(argument);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      core.space.forgetReading();
+      return undefined;
     }
   }
 

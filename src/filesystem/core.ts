@@ -69,6 +69,7 @@ export class Core implements CoreParts {
   /** Inodes whose content was written and not synced since (law 7). */
   readonly unsynced = new UnsyncedContent();
   #syncingAll = false;
+  #waitForSyncAll: (() => void)[] = [];
   #readTickMs = new Map<number, number>();
 
   constructor(parts: CoreParts) {
@@ -174,12 +175,22 @@ export class Core implements CoreParts {
   syncAll(): void {
     if (this.#syncingAll) return;
     this.#syncingAll = true;
-    const covered = this.unsynced.beginSyncAll();
+    const waiting = this.#waitForSyncAll.splice(0);
+    const covered = this.unsynced.beginSyncAll(this.database.nextGeneration());
     this.helper.syncAll((errno) => {
       this.#syncingAll = false;
       if (errno !== 0) this.syncFailed(errno, "the cache's disk");
       else covered();
+      for (const then of waiting) then();
+      if (this.#waitForSyncAll.length > 0) this.syncAll();
     });
+  }
+
+  /** Calls `then` once what was written to the file so far is durable, or cannot be made so; perhaps at once. */
+  whenDurable(inode: number, then: () => void): void {
+    if (!this.unsynced.has(inode)) return then();
+    this.#waitForSyncAll.push(then);
+    this.syncAll();
   }
 
   /** Law 7: a failed sync is never later reported as success. */

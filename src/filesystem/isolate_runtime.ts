@@ -22,6 +22,7 @@ import { TimerQueue } from "../runtime/timer_queue.ts";
 import { CommandRunner } from "./commands.ts";
 import { ContentSweep } from "./content_sweep.ts";
 import { Core } from "./core.ts";
+import { CrashRepair } from "./crash_repair.ts";
 import { DiskClient } from "./disk_client.ts";
 import { FileTable } from "./file_state.ts";
 import { Filesystem } from "./filesystem.ts";
@@ -168,6 +169,7 @@ export class FilesystemRuntime {
       reaper.resumeLeftovers();
       if (!this.#database.wasClean) {
         reaper.add(new ContentSweep(this.#core).job());
+        new CrashRepair(this.#core).run();
         // What a killed daemon wrote may still be in the page cache only.
         this.#core.unsynced.doubtAll();
         this.#core.syncAll();

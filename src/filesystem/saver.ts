@@ -62,11 +62,10 @@ export class Saver {
       writers,
       size: inode.size,
       path: core.store.path(inode.id, inode.incarnation),
-      chunks: rows.filter((row) => row.index !== hot).map(({ index, length, generation }) => ({
-        index,
-        length,
-        generation,
-      })),
+      // A confirmed chunk is taken to be right as it lies here: so it must survive a power cut first.
+      chunks: rows.filter((row) =>
+        row.index !== hot && core.unsynced.isDurable(inode.id, row.generation)
+      ).map(({ index, length, generation }) => ({ index, length, generation })),
     };
   }
 

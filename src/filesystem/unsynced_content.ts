@@ -9,6 +9,8 @@ export class UnsyncedContent {
   #stamp = 0;
   /** An earlier mount ended uncleanly: nothing is known of any file. */
   #allDoubtful = false;
+  /** Everything written up to this generation is durable. */
+  #durableGeneration = 0;
 
   get size(): number {
     return this.#stamps.size;
@@ -16,6 +18,11 @@ export class UnsyncedContent {
 
   has(inode: number): boolean {
     return this.#allDoubtful || this.#stamps.has(inode);
+  }
+
+  /** Whether bytes that were written at a generation are known to be durable. */
+  isDurable(inode: number, generation: number): boolean {
+    return generation <= this.#durableGeneration || !this.has(inode);
   }
 
   /** Content of the inode was just written. */
@@ -41,11 +48,12 @@ export class UnsyncedContent {
     };
   }
 
-  /** A sync of the whole disk begins; call the result when it has succeeded. */
-  beginSyncAll(): () => void {
+  /** A sync of the whole disk begins, at a generation; call the result when it has succeeded. */
+  beginSyncAll(generation: number): () => void {
     const last = this.#stamp;
     return () => {
       this.#allDoubtful = false;
+      this.#durableGeneration = generation;
       for (const [inode, stamp] of this.#stamps) {
         if (stamp <= last) this.#stamps.delete(inode);
       }

@@ -31,6 +31,8 @@ export class ScratchMount {
   readonly storeDirectory: string;
   readonly store: string;
   readonly #options: ScratchOptions;
+  /** Of the last mount: it is known even when the cache's disk cannot be read any more. */
+  #lastPid: number | undefined;
 
   private constructor(readonly directory: string, options: ScratchOptions) {
     this.#options = options;
@@ -82,6 +84,7 @@ export class ScratchMount {
       ...more,
       this.mountpoint,
     ]);
+    this.#lastPid = this.daemonPid();
     await this.sh("stat -f . >/dev/null");
     return result;
   }
@@ -105,7 +108,13 @@ export class ScratchMount {
 
   /** The daemon's process id, from the lock file; undefined while nobody serves the cache. */
   daemonPid(): number | undefined {
-    const text = readIfThere(`${this.cache}/lock`);
+    let text: string | undefined;
+    try {
+      text = readIfThere(`${this.cache}/lock`);
+    } catch {
+      // The cache's disk is broken, which is what the test is about.
+      return this.#lastPid;
+    }
     const pid = Number(text?.split("\n")[0]);
     return Number.isInteger(pid) && pid > 1 ? pid : undefined;
   }
@@ -120,7 +129,12 @@ export class ScratchMount {
 
   /** The end of the daemon's log, for messages. */
   async logTail(): Promise<string> {
-    const text = await Promise.resolve(readIfThere(`${this.cache}/zero.log`));
+    let text: string | undefined;
+    try {
+      text = await Promise.resolve(readIfThere(`${this.cache}/zero.log`));
+    } catch (error) {
+      return `\nzero.log cannot be read: ${error}`;
+    }
     return text === undefined ? "" : `\nzero.log: ${text.trim().split("\n").slice(-20).join("\n")}`;
   }
 
@@ -145,7 +159,10 @@ export class ScratchMount {
       Deno.kill(pid, "SIGKILL");
       await processGone(pid);
     }
-    await Deno.remove(this.cache, { recursive: true }).catch(ignoreMissing);
+    // On a disk of its own it goes with the disk, which may be broken by now.
+    await Deno.remove(this.cache, { recursive: true }).catch(
+      this.#options.cacheParent === undefined ? ignoreMissing : () => {},
+    );
     await Deno.remove(this.directory, { recursive: true });
   }
 }

@@ -6,9 +6,13 @@
  */
 import { breach, follow, type Model, readLog } from "./log.ts";
 
+/** Of a file whose promise is broken, so much of its log is shown. */
+const HISTORY_LINES = 12;
+
 const [directory, log, zeros] = Deno.args;
 const model: Model = new Map();
-for (const line of readLog(log)) follow(model, line);
+const history = readLog(log);
+for (const line of history) follow(model, line);
 let broken = 0;
 let bytes = 0;
 for (const [name, file] of model) {
@@ -24,6 +28,8 @@ for (const [name, file] of model) {
   if (failure === undefined) continue;
   broken++;
   console.log(`${name}: ${failure}`);
+  const lines = history.filter((line) => "name" in line && line.name === name);
+  for (const line of lines.slice(-HISTORY_LINES)) console.log(`    ${JSON.stringify(line)}`);
 }
 console.log(`${model.size} files, ${bytes} bytes`);
 Deno.exit(broken === 0 ? 0 : 1);

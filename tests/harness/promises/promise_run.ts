@@ -49,6 +49,11 @@ export class PromiseRun {
     return this.lines().filter(({ op }) => op === "promise").length;
   }
 
+  /** Whether a writer has met trouble since `forgetErrors`. */
+  failed(): boolean {
+    return this.troublesBefore(Infinity).length > 0;
+  }
+
   /** From here on only what comes later counts as trouble: the fault that ended a writer was meant. */
   forgetErrors(): void {
     this.#seen = this.lines().length;

@@ -15,7 +15,7 @@ Deno.test("what is written while a sync is under way is not covered by it", () =
   unsynced.mark(7);
   unsynced.mark(8);
   const one = unsynced.beginSync(7);
-  const all = unsynced.beginSyncAll();
+  const all = unsynced.beginSyncAll(10);
   unsynced.mark(7);
   one();
   all();
@@ -29,6 +29,18 @@ Deno.test("after an unclean end every file is in doubt until the disk has been s
   assert.equal(unsynced.has(5), true);
   unsynced.beginSync(5)();
   assert.equal(unsynced.has(5), true);
-  unsynced.beginSyncAll()();
+  unsynced.beginSyncAll(10)();
   assert.equal(unsynced.has(5), false);
+});
+
+Deno.test("of a file that is written on, what a sync of the disk has covered is durable", () => {
+  const unsynced = new UnsyncedContent();
+  unsynced.mark(7);
+  const all = unsynced.beginSyncAll(10);
+  assert.equal(unsynced.isDurable(7, 9), false);
+  unsynced.mark(7);
+  all();
+  assert.equal(unsynced.isDurable(7, 9), true);
+  assert.equal(unsynced.isDurable(7, 11), false);
+  assert.equal(unsynced.isDurable(8, 11), true);
 });
