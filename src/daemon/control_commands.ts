@@ -3,6 +3,7 @@
  * pieces, the filesystem isolate.
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
+import { formatDuration } from "../domain/units.ts";
 import type { SyncProgress } from "../tiering/sync_run.ts";
 import type { ControlHandler } from "./control_server.ts";
 import type {
@@ -41,9 +42,12 @@ export function controlHandler(mount: Mount, unmount: () => Promise<UnsafeReport
         return await recall(mount, request.paths, context);
       case "list":
         return await list(mount, request, context);
-      case "unmount":
-        if (request.flush) await flushForUnmount(mount, request.timeoutMs, context);
-        return { unsafe: await unmount() };
+      case "unmount": {
+        const stopped = request.flush
+          ? await flushForUnmount(mount, request.timeoutMs, context)
+          : undefined;
+        return { unsafe: await unmount(), stopped };
+      }
       default:
         throw unknownCommand(request);
     }
@@ -134,24 +138,39 @@ async function sync(
   return { unsafe };
 }
 
-/** Uploads before an unmount. That the time is over is no error: what is left is reported. */
+/**
+ * Uploads before an unmount. A store that fails or keeps silent does not hold the unmount up, since what
+ * is dirty is safe in the cache: returns why it went on without.
+ */
 async function flushForUnmount(
   mount: Mount,
   timeoutMs: number | undefined,
   context: Context,
-): Promise<void> {
-  if ((await mount.unsafe()).files === 0) return;
-  mount.requireOnline(
-    "what is dirty cannot be uploaded",
-    "--no-flush keeps it in the cache for the next mount",
-  );
-  const late = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
-  const signal = late === undefined ? context.signal : AbortSignal.any([context.signal, late]);
+): Promise<string | undefined> {
+  if ((await mount.unsafe()).files === 0) return undefined;
+  if (mount.offline !== undefined) return mount.offline;
+  const watch = mount.watchStore();
+  const late = new AbortController();
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
+    late.abort(
+      new UserError(`uploading took longer than ${formatDuration(timeoutMs)}`, {
+        exitCode: ExitCode.store,
+      }),
+    );
+  }, timeoutMs);
   try {
+    const signal = AbortSignal.any([context.signal, watch.signal, late.signal]);
     await upload(mount, "all", { signal, progress: paced(context) });
+    return undefined;
   } catch (error) {
-    if (late?.aborted !== true || context.signal.aborted) throw error;
-    mount.log.info(`uploading before the unmount stopped after ${timeoutMs} ms`);
+    // Refusals, such as a lease that was lost, are for the user to decide on.
+    const stops = error instanceof UserError && error.exitCode === ExitCode.store;
+    if (!stops || context.signal.aborted) throw error;
+    mount.log.warn(`uploading before the unmount stopped: ${error.message}`);
+    return error.message;
+  } finally {
+    clearTimeout(timer);
+    watch.stop();
   }
 }
 

@@ -103,6 +103,8 @@ export interface ListResult {
 
 export interface UnmountResult {
   unsafe: UnsafeReport;
+  /** Why uploading stopped before everything was in the bucket; undefined where nothing stopped it. */
+  stopped: string | undefined;
 }
 
 /** What goes on, for people who wait. */

@@ -39,6 +39,8 @@ export const LIMITS = {
   RELEASE_MS: 3_000,
   /** A store call is tried again for so long before it counts as failed; the engine then waits longer. */
   STORE_CALL_MS: 30_000,
+  /** An unmount goes on without the store when it has answered nothing for so long; STOP_MS holds. */
+  STORE_ALIVE_MS: 4_000,
   /** sync and unmount give up when the store has failed for so long in a row. */
   STORE_PATIENCE_MS: 30_000,
   /** Room in the connection pool beyond uploads and recalls. */

@@ -10,6 +10,7 @@ import type { FilesystemIsolate } from "../filesystem/port.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { TotalTable } from "../metadata/total_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
+import { systemClock } from "../runtime/clock.ts";
 import type { Engine } from "../tiering/engine.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 import type { StatusReport, UnsafeReport } from "./control_protocol.ts";
@@ -17,6 +18,7 @@ import type { LogFile } from "./log_file.ts";
 import type { MountRequest } from "./mount_request.ts";
 import { explainSettings } from "./resolve_settings.ts";
 import { byteClasses } from "./status.ts";
+import { type StoreWatch, watchStore } from "./store_watch.ts";
 import { VERSION } from "./version.ts";
 import { printPath } from "./walk.ts";
 
@@ -66,13 +68,24 @@ export class Mount {
   }
 
   /** Throws UserError where the store cannot be used at all now. */
-  requireOnline(consequence: string, hint?: string): void {
+  requireOnline(consequence: string): void {
     const reason = this.#parts.offline();
     if (reason === undefined) return;
     throw new UserError(`${this.#parts.store.description} is not reachable; ${consequence}`, {
-      hint: hint ?? reason,
+      hint: reason,
       exitCode: ExitCode.store,
     });
+  }
+
+  /** Why the store cannot be used at all now; undefined while it can. */
+  get offline(): string | undefined {
+    const reason = this.#parts.offline();
+    return reason && `${this.#parts.store.description} is not reachable: ${reason}`;
+  }
+
+  /** Watches whether the store answers; the caller stops it. */
+  watchStore(): StoreWatch {
+    return watchStore(this.#parts.store, systemClock);
   }
 
   async unsafe(): Promise<UnsafeReport> {

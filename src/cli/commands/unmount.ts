@@ -44,6 +44,7 @@ export async function unmountCommand(
       ),
   );
   const safe = result.unsafe.files === 0;
+  if (result.stopped !== undefined && !safe) console.error(`zero: ${result.stopped}`);
   if (options.json) context.print(JSON.stringify({ mountpoint, ...result }));
   else if (safe) context.print(`unmounted ${mountpoint}; ${renderUnsafe(result.unsafe)}`);
   else {
