@@ -15,6 +15,8 @@ export const METADATA_PREFIX = "metadata/";
 export const LEASE_PREFIX = "lease/";
 /** Wrapped master keys of encrypted file systems. */
 export const KEY_PREFIX = "keys/";
+/** Objects that are put to try something out and removed at once; whatever is left of them is garbage. */
+export const PROBE_PREFIX = "doctor/";
 
 /** Length of a pack id, a file system id and a mount id, bytes. */
 export const ID_BYTES = 16;
@@ -69,4 +71,9 @@ export function parseMetadataKey(key: string): MetadataName | undefined {
 /** Key of a wrapped master key; `unique` are 32 hexadecimal digits. */
 export function wrappedKeyKey(unique: string): string {
   return `${KEY_PREFIX}${unique}`;
+}
+
+/** Key of an object that is put to try something out; `unique` are 32 hexadecimal digits. */
+export function probeKey(unique: string): string {
+  return `${PROBE_PREFIX}${unique}`;
 }

@@ -12,7 +12,7 @@ import { refuseUnknownFeatures } from "./features.ts";
 import { FormatError, wellFormed } from "./format_error.ts";
 import { ID_BYTES } from "./keys.ts";
 import { FORMAT_VERSION, MAX_METADATA_BYTES } from "./limits.ts";
-import { RECORD_SCHEMA } from "./metadata_rows.ts";
+import { RECORD_SCHEMA } from "./metadata_layout.ts";
 
 /** "ZEROMETA". */
 const MAGIC = new TextEncoder().encode("ZEROMETA");

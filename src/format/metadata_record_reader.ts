@@ -1,4 +1,14 @@
 /** Reads records of the metadata (docs/FORMAT.md, "Metadata"). Pure; throws FormatError and nothing else. */
+import {
+  type ChunkRun,
+  type InodeRecord,
+  type MetadataRecord,
+  type PackChunk,
+  type PackRecord,
+  RecordTable,
+  type RecordTime,
+  type VersionRecord,
+} from "../domain/metadata_rows.ts";
 import { unreachable } from "../domain/errors.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { Codec, HASH_BYTES } from "./codec.ts";
@@ -6,23 +16,15 @@ import { FormatError, wellFormed } from "./format_error.ts";
 import { ID_BYTES } from "./keys.ts";
 import { MAX_CHUNK_BYTES, MAX_PACK_CHUNKS } from "./limits.ts";
 import {
-  type ChunkRun,
   CONDEMNED,
   DIRTY,
-  type InodeRecord,
   LOST,
   MAX_RUN,
   MAX_VALUE,
-  type MetadataRecord,
-  type PackChunk,
-  type PackRecord,
   PINNED,
   PRESENT,
-  RecordTable,
-  type RecordTime,
   VERIFIED,
-  type VersionRecord,
-} from "./metadata_rows.ts";
+} from "./metadata_layout.ts";
 
 /** A record as it lies in a payload: what it speaks of, and its bytes, not yet looked into. */
 export interface RawRecord {

@@ -1,21 +1,15 @@
 /** Writes records of the metadata: one row, or its absence, each (docs/FORMAT.md, "Metadata"). Pure. */
-import { unreachable } from "../domain/errors.ts";
-import type { ByteWriter } from "./byte_writer.ts";
 import {
-  ABSENT,
-  CONDEMNED,
-  DIRTY,
   type InodeRecord,
-  LOST,
   type MetadataRecord,
   type PackChunk,
-  PINNED,
-  PRESENT,
   RecordTable,
   type RecordTime,
-  VERIFIED,
   type VersionRecord,
-} from "./metadata_rows.ts";
+} from "../domain/metadata_rows.ts";
+import { unreachable } from "../domain/errors.ts";
+import type { ByteWriter } from "./byte_writer.ts";
+import { ABSENT, CONDEMNED, DIRTY, LOST, PINNED, PRESENT, VERIFIED } from "./metadata_layout.ts";
 
 /** Appends one record. */
 export function encodeRecord(into: ByteWriter, record: MetadataRecord): void {
@@ -57,7 +51,7 @@ function encodeRow(into: ByteWriter, record: MetadataRecord): void {
     case RecordTable.PACK:
       into.bytes(record.row!.name);
       into.u64(record.row!.bytes);
-      into.u64(record.row!.createdMs);
+      into.u64(Math.max(0, record.row!.createdMs));
       into.u32((record.row!.verified ? VERIFIED : 0) | (record.row!.condemned ? CONDEMNED : 0));
       return text(into, new TextEncoder().encode(record.row!.versionId));
     case RecordTable.PACK_LIST:
@@ -78,7 +72,7 @@ function encodeInode(into: ByteWriter, row: InodeRecord): void {
   into.u32((row.dirty ? DIRTY : 0) | (row.pinned ? PINNED : 0));
   into.u64(row.size);
   into.u64(row.generation);
-  into.u64(row.changedMs);
+  into.u64(Math.max(0, row.changedMs));
   for (const each of [row.atime, row.mtime, row.ctime, row.btime]) time(into, each);
   optional(into, row.target);
 }
@@ -92,9 +86,9 @@ function encodeVersion(into: ByteWriter, row: VersionRecord): void {
   into.u64(row.generation);
   into.u64(row.size);
   time(into, row.mtime);
-  into.u64(row.savedMs);
+  into.u64(Math.max(0, row.savedMs));
   // One more than the time, so that 0 can mean that there is none.
-  into.u64(row.trashedMs === undefined ? 0 : row.trashedMs + 1);
+  into.u64(row.trashedMs === undefined ? 0 : Math.max(0, row.trashedMs) + 1);
   optional(into, row.path);
 }
 

@@ -1,9 +1,9 @@
 /** The payload of a snapshot's manifest: which segments it has, and where in the chain it stands. */
+import { type RecordTable } from "../domain/metadata_rows.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import { HASH_BYTES } from "./codec.ts";
 import { wellFormed } from "./format_error.ts";
-import type { RecordTable } from "./metadata_rows.ts";
 
 /** Rows of one table, keys `first` to `last`, in one object. */
 export interface SegmentEntry {

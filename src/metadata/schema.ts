@@ -15,6 +15,8 @@
  *   chunk set,  resident 0       evicted: only in the bucket
  */
 
+import { RecordTable } from "../domain/metadata_rows.ts";
+
 /** Version of the schema below, stored in `setting.schema_version`. Migrations stand in migrations.ts. */
 export const SCHEMA_VERSION = 1;
 
@@ -32,26 +34,8 @@ export const VersionKind = {
   GARBAGE: 4,
 } as const;
 
-/**
- * What `changes.tbl` means. The same numbers stand in the bucket (src/format/metadata_rows.ts). The
- * lists are keyed by the version or pack that they belong to and hardly ever change once it is there,
- * so that a change of a version or pack does not send them again.
- */
-export const LoggedTable = {
-  INODE: 1,
-  DENTRY: 2,
-  XATTR: 3,
-  VERSION: 4,
-  /** All rows of version_chunk of a version. */
-  VERSION_LIST: 5,
-  PACK: 6,
-  /** All rows of chunk of a pack. */
-  PACK_LIST: 7,
-} as const;
-export type LoggedTable = (typeof LoggedTable)[keyof typeof LoggedTable];
-
 /** Notes that the bucket does not know a row as it is now. Two microseconds a key. */
-const log = (table: LoggedTable, key: string) =>
+const log = (table: RecordTable, key: string) =>
   `INSERT INTO changes VALUES (${table}, ${key}, (SELECT sequence FROM total))
     ON CONFLICT (tbl, key) DO UPDATE SET sequence = excluded.sequence WHERE sequence <> excluded.sequence;`;
 
@@ -206,12 +190,12 @@ INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0);
 CREATE TRIGGER inode_insert AFTER INSERT ON inode BEGIN
   UPDATE total SET files = files + 1, allocated = allocated + new.allocated, resident = resident + new.resident,
     local = local + new.local, dirty_files = dirty_files + new.dirty;
-  ${log(LoggedTable.INODE, "new.id")}
+  ${log(RecordTable.INODE, "new.id")}
 END;
 CREATE TRIGGER inode_delete AFTER DELETE ON inode BEGIN
   UPDATE total SET files = files - 1, allocated = allocated - old.allocated, resident = resident - old.resident,
     local = local - old.local, dirty_files = dirty_files - old.dirty;
-  ${log(LoggedTable.INODE, "old.id")}
+  ${log(RecordTable.INODE, "old.id")}
 END;
 CREATE TRIGGER inode_content AFTER UPDATE OF allocated, resident, local, dirty ON inode
 WHEN old.allocated <> new.allocated OR old.resident <> new.resident OR old.local <> new.local OR old.dirty <> new.dirty BEGIN
@@ -223,7 +207,7 @@ END;
 -- are gone. One row per key, so that the log is no longer than what is unshipped. Kept by triggers, so that no
 -- code path can forget it. Not logged: access times alone, residency, the working map (none can be restored).
 CREATE TABLE changes (
-  tbl      INTEGER NOT NULL,                      -- LoggedTable
+  tbl      INTEGER NOT NULL,                      -- RecordTable
   key      INTEGER NOT NULL,
   sequence INTEGER NOT NULL,                      -- total.sequence at its last change
   PRIMARY KEY (tbl, key)
@@ -233,58 +217,58 @@ WHEN old.ctime_ns <> new.ctime_ns OR old.ctime_s <> new.ctime_s OR old.generatio
   OR old.dirty <> new.dirty OR old.nlink <> new.nlink OR old.mtime_ns <> new.mtime_ns OR old.mtime_s <> new.mtime_s
   OR old.size <> new.size OR old.mode <> new.mode OR old.uid <> new.uid OR old.gid <> new.gid
   OR old.pinned <> new.pinned BEGIN
-  ${log(LoggedTable.INODE, "new.id")}
+  ${log(RecordTable.INODE, "new.id")}
 END;
 CREATE TRIGGER dentry_inserted AFTER INSERT ON dentry BEGIN
-  ${log(LoggedTable.DENTRY, "new.id")}
+  ${log(RecordTable.DENTRY, "new.id")}
 END;
 CREATE TRIGGER dentry_changed AFTER UPDATE ON dentry BEGIN
-  ${log(LoggedTable.DENTRY, "new.id")}
+  ${log(RecordTable.DENTRY, "new.id")}
 END;
 CREATE TRIGGER dentry_deleted AFTER DELETE ON dentry BEGIN
-  ${log(LoggedTable.DENTRY, "old.id")}
+  ${log(RecordTable.DENTRY, "old.id")}
 END;
 CREATE TRIGGER xattr_inserted AFTER INSERT ON xattr BEGIN
-  ${log(LoggedTable.XATTR, "new.id")}
+  ${log(RecordTable.XATTR, "new.id")}
 END;
 CREATE TRIGGER xattr_changed AFTER UPDATE ON xattr BEGIN
-  ${log(LoggedTable.XATTR, "new.id")}
+  ${log(RecordTable.XATTR, "new.id")}
 END;
 CREATE TRIGGER xattr_deleted AFTER DELETE ON xattr BEGIN
-  ${log(LoggedTable.XATTR, "old.id")}
+  ${log(RecordTable.XATTR, "old.id")}
 END;
 -- A version that is being built or deleted does not exist as far as the bucket is concerned.
 CREATE TRIGGER version_inserted AFTER INSERT ON version WHEN new.kind IN (1, 2, 3) BEGIN
-  ${log(LoggedTable.VERSION, "new.id")}
-  ${log(LoggedTable.VERSION_LIST, "new.id")}
+  ${log(RecordTable.VERSION, "new.id")}
+  ${log(RecordTable.VERSION_LIST, "new.id")}
 END;
 CREATE TRIGGER version_published AFTER UPDATE OF kind ON version WHEN old.kind = 0 AND new.kind IN (1, 2, 3) BEGIN
-  ${log(LoggedTable.VERSION, "new.id")}
-  ${log(LoggedTable.VERSION_LIST, "new.id")}
+  ${log(RecordTable.VERSION, "new.id")}
+  ${log(RecordTable.VERSION_LIST, "new.id")}
 END;
 CREATE TRIGGER version_changed AFTER UPDATE OF kind, inode, generation, path ON version WHEN old.kind IN (1, 2, 3) BEGIN
-  ${log(LoggedTable.VERSION, "new.id")}
+  ${log(RecordTable.VERSION, "new.id")}
 END;
 CREATE TRIGGER version_deleted AFTER DELETE ON version WHEN old.kind IN (1, 2, 3) BEGIN
-  ${log(LoggedTable.VERSION, "old.id")}
+  ${log(RecordTable.VERSION, "old.id")}
 END;
 CREATE TRIGGER pack_inserted AFTER INSERT ON pack BEGIN
-  ${log(LoggedTable.PACK, "new.id")}
-  ${log(LoggedTable.PACK_LIST, "new.id")}
+  ${log(RecordTable.PACK, "new.id")}
+  ${log(RecordTable.PACK_LIST, "new.id")}
 END;
 CREATE TRIGGER pack_changed AFTER UPDATE OF verified, condemned ON pack
 WHEN old.verified <> new.verified OR old.condemned <> new.condemned BEGIN
-  ${log(LoggedTable.PACK, "new.id")}
+  ${log(RecordTable.PACK, "new.id")}
 END;
 CREATE TRIGGER pack_deleted AFTER DELETE ON pack BEGIN
-  ${log(LoggedTable.PACK, "old.id")}
+  ${log(RecordTable.PACK, "old.id")}
 END;
 CREATE TRIGGER chunk_changed AFTER UPDATE OF lost, pack ON chunk WHEN old.lost <> new.lost OR old.pack <> new.pack BEGIN
-  ${log(LoggedTable.PACK_LIST, "old.pack")}
-  ${log(LoggedTable.PACK_LIST, "new.pack")}
+  ${log(RecordTable.PACK_LIST, "old.pack")}
+  ${log(RecordTable.PACK_LIST, "new.pack")}
 END;
 CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
-  ${log(LoggedTable.PACK_LIST, "old.pack")}
+  ${log(RecordTable.PACK_LIST, "old.pack")}
 END;
 
 -- References to chunks are counted where they are made, so no code path can forget one.

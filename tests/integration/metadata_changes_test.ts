@@ -1,12 +1,13 @@
 /** The change log: what is told to the bucket, and what is not worth it. */
 import assert from "node:assert/strict";
-import { LoggedTable, VersionKind } from "../../src/metadata/schema.ts";
+import { RecordTable } from "../../src/domain/metadata_rows.ts";
+import { VersionKind } from "../../src/metadata/schema.ts";
 import { ChunkTable } from "../../src/metadata/chunk_table.ts";
 import { VersionTable } from "../../src/metadata/version_table.ts";
 import { bytes, NamespaceFixture } from "../harness/namespace_fixture.ts";
 
 function logged(fixture: NamespaceFixture): string[] {
-  const names = Object.entries(LoggedTable);
+  const names = Object.entries(RecordTable);
   const rows = fixture.database.statement("SELECT tbl, key FROM changes ORDER BY tbl, key").all();
   return rows.map(({ tbl, key }) => `${names.find(([, n]) => n === tbl)![0]} ${key}`);
 }

@@ -1,6 +1,7 @@
 /** Records, objects and manifests of the metadata: round trips, and what a reader refuses. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { type MetadataRecord, RecordTable } from "../../../src/domain/metadata_rows.ts";
 import { ByteReader } from "../../../src/format/byte_reader.ts";
 import { ByteWriter } from "../../../src/format/byte_writer.ts";
 import { FormatError } from "../../../src/format/format_error.ts";
@@ -14,7 +15,6 @@ import {
 } from "../../../src/format/metadata_object.ts";
 import { decodeRecord, readRecords } from "../../../src/format/metadata_record_reader.ts";
 import { encodeRecord } from "../../../src/format/metadata_records.ts";
-import { type MetadataRecord, RecordTable } from "../../../src/format/metadata_rows.ts";
 import { decodeManifest, encodeManifest } from "../../../src/format/metadata_snapshot.ts";
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });

@@ -1,18 +1,22 @@
 /**
- * What records of the metadata say (docs/FORMAT.md, "Metadata"): the rows of
- * `src/metadata/schema.ts`, without what only a cache knows. Types, numbers and bounds only.
+ * Rows of the metadata as the bucket keeps them: those of `src/metadata/schema.ts`, without what only
+ * a cache knows. Shared by whoever reads rows, writes records of them, and rebuilds them.
  */
-/** Version of the records below; a reader refuses others by name. */
-export const RECORD_SCHEMA = 1;
 
-/** What a record speaks of. The numbers are those of `LoggedTable` in the metadata's schema. */
+/**
+ * What a row or record speaks of. The numbers stand in `changes.tbl` and in the bucket. The lists are
+ * keyed by the version or pack that they belong to and hardly ever change once it is there, so that a
+ * change of a version or pack does not send them again.
+ */
 export const RecordTable = {
   INODE: 1,
   DENTRY: 2,
   XATTR: 3,
   VERSION: 4,
+  /** All chunks of a version. */
   VERSION_LIST: 5,
   PACK: 6,
+  /** All chunks in a pack. */
   PACK_LIST: 7,
 } as const;
 export type RecordTable = (typeof RecordTable)[keyof typeof RecordTable];
@@ -109,15 +113,3 @@ export type MetadataRecord =
     | { table: typeof RecordTable.PACK; row: PackRecord | undefined }
     | { table: typeof RecordTable.PACK_LIST; row: PackChunk[] | undefined }
   );
-
-export const DIRTY = 1;
-export const PINNED = 2;
-export const VERIFIED = 1;
-export const CONDEMNED = 2;
-export const LOST = 1;
-export const ABSENT = 0;
-export const PRESENT = 1;
-/** Chunks in one run, at most: bounds what a damaged record can make a reader do. */
-export const MAX_RUN = 65_536;
-/** Bytes of an extended attribute's value, at most. */
-export const MAX_VALUE = 65_536;

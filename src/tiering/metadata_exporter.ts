@@ -1,0 +1,167 @@
+/**
+ * Makes metadata objects of rows: changes and segments of snapshots. Runs in an isolate of its own
+ * (metadata_isolate.ts), or on the spot in tests. Reads; sends and changes nothing.
+ */
+import type { RecordTable } from "../domain/metadata_rows.ts";
+import { ByteWriter } from "../format/byte_writer.ts";
+import { encodeMetadataObject, MetadataKind, NO_HASH, sha256 } from "../format/metadata_object.ts";
+import { encodeRecord } from "../format/metadata_records.ts";
+import type { LoggedKey } from "../metadata/change_log.ts";
+import { ExportReader } from "../metadata/export_reader.ts";
+import { METADATA_LIMITS as LIMITS, SEGMENT_KEYS } from "./metadata_limits.ts";
+
+/** What all objects say of themselves. */
+export interface ExportHeader {
+  /** File system id, 16 bytes. */
+  fileSystem: Uint8Array;
+  epoch: number;
+  first: number;
+  last: number;
+  /** Wall clock, ms. */
+  timeMs: number;
+}
+
+export interface ChangesRequest extends ExportHeader {
+  /** Hash of the object before. */
+  previous: Uint8Array;
+  /** The first object does not follow from the one before it. */
+  restart: boolean;
+}
+
+export interface ChangesObject {
+  bytes: Uint8Array<ArrayBuffer>;
+  hash: Uint8Array<ArrayBuffer>;
+  range: { from: LoggedKey; to: LoggedKey };
+  /** With it all tables agree with each other. */
+  complete: boolean;
+}
+
+/** Rows of a table in a range of keys. */
+export interface SegmentFacts {
+  first: number;
+  last: number;
+  count: number;
+  /** SHA-256 of the plain payload. */
+  content: Uint8Array<ArrayBuffer>;
+}
+
+export interface MetadataExportPort {
+  /** Keys that wait, counted up to `limit`. */
+  unshipped(limit: number): Promise<number>;
+  /** What has changed, in objects that follow one another; none where nothing has. */
+  changes(request: ChangesRequest): Promise<ChangesObject[]>;
+  /** The next segment of a table behind a key; undefined at its end. */
+  segment(place: { table: RecordTable; after: number }): Promise<SegmentFacts | undefined>;
+  /** The object of the segment that was asked for last. */
+  segmentObject(header: ExportHeader): Promise<Uint8Array<ArrayBuffer>>;
+  close(): void;
+}
+
+/** The same answers, at once. */
+export class MetadataExporter {
+  readonly #reader: ExportReader;
+  #segment: { payload: Uint8Array; count: number } | undefined;
+
+  constructor(directory: string) {
+    this.#reader = new ExportReader(directory);
+  }
+
+  unshipped(limit: number): number {
+    return this.#reader.unshipped(limit);
+  }
+
+  changes(request: ChangesRequest): ChangesObject[] {
+    const { payloads, complete } = this.#reader.read(() => this.#readChanges());
+    const objects: ChangesObject[] = [];
+    let { previous } = request;
+    for (const [i, { payload, keys }] of payloads.entries()) {
+      const isLast = i === payloads.length - 1;
+      const { bytes, hash } = encodeMetadataObject({
+        ...request,
+        kind: MetadataKind.CHANGES,
+        complete: complete && isLast,
+        restart: request.restart && i === 0,
+        previous,
+        count: keys.length,
+      }, payload);
+      const range = { from: keys[0], to: keys.at(-1)! };
+      objects.push({ bytes, hash, range, complete: complete && isLast });
+      previous = hash;
+    }
+    return objects;
+  }
+
+  /** In one read transaction, so that all rows are of the same moment. */
+  #readChanges(): { payloads: { payload: Uint8Array; keys: LoggedKey[] }[]; complete: boolean } {
+    const payloads: { payload: Uint8Array; keys: LoggedKey[] }[] = [];
+    const startedMs = performance.now();
+    let after: LoggedKey | undefined;
+    for (let total = 0;;) {
+      const keys = this.#reader.changes(after, LIMITS.OBJECT_KEYS);
+      if (keys.length === 0) return { payloads, complete: true };
+      const into = new ByteWriter();
+      let count = 0;
+      for (const key of keys) {
+        encodeRecord(into, this.#reader.record(key));
+        count++;
+        if (into.length >= LIMITS.OBJECT_BYTES) break;
+      }
+      const taken = keys.slice(0, count);
+      payloads.push({ payload: into.finish(), keys: taken });
+      after = taken.at(-1);
+      total += count;
+      if (count === keys.length && keys.length < LIMITS.OBJECT_KEYS) {
+        return { payloads, complete: true };
+      }
+      const spentMs = performance.now() - startedMs;
+      if (total >= LIMITS.GROUP_KEYS || spentMs >= LIMITS.READ_MS) {
+        return { payloads, complete: this.#reader.changes(after, 1).length === 0 };
+      }
+    }
+  }
+
+  segment({ table, after }: { table: RecordTable; after: number }): SegmentFacts | undefined {
+    const average = SEGMENT_KEYS[table];
+    return this.#reader.read(() => {
+      const keys = this.#reader.keys(table, after, average * LIMITS.SEGMENT_STRETCH);
+      if (keys.length === 0) return undefined;
+      const into = new ByteWriter();
+      let count = 0;
+      for (const key of keys) {
+        encodeRecord(into, this.#reader.record({ table, key }));
+        count++;
+        if (isBorder(key, average) || into.length >= LIMITS.SEGMENT_BYTES) break;
+      }
+      const payload = into.finish();
+      this.#segment = { payload, count };
+      return { first: keys[0], last: keys[count - 1], count, content: sha256(payload) };
+    });
+  }
+
+  segmentObject(header: ExportHeader): Uint8Array<ArrayBuffer> {
+    const { payload, count } = this.#segment!;
+    return encodeMetadataObject({
+      ...header,
+      kind: MetadataKind.SEGMENT,
+      complete: false,
+      restart: false,
+      previous: NO_HASH,
+      count,
+    }, payload).bytes;
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+/**
+ * Whether a segment ends with this key: one key in `average` does, by a hash of it, so that keys that
+ * come or go move no border but their own.
+ */
+function isBorder(key: number, average: number): boolean {
+  let mixed = Math.imul((key % 2 ** 32) ^ Math.floor(key / 2 ** 32), 0x9e3779b1);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b);
+  mixed ^= mixed >>> 13;
+  return (mixed >>> 0) % average === 0;
+}
