@@ -59,10 +59,12 @@ export interface CareCommands {
   /** Referenced chunks of a pack that are not lost, by ordinal. */
   liveChunks: [{ pack: number }, ChunkLocation[]];
   /**
-   * Chunks of the pack `from` that were copied into another, in its order: from now on they lie there.
-   * Answers how many do; the others were let go of meanwhile.
+   * Chunks that were copied out of packs (`from`) into another one, in its order: from now on they lie
+   * there. Answers how many do; the others were let go of meanwhile.
    */
-  relocate: [{ from: number; pack: StagedPack; chunks: number[] }, number];
+  relocate: [{ pack: StagedPack; chunks: { chunk: number; from: number }[] }, number];
+  /** Version ids of the packs of these names; undefined where there is no such row. */
+  packVersions: [{ names: Uint8Array[] }, (string | undefined)[]];
   /** The store does not give back the bytes of these chunks (law 8). */
   markLost: [{ chunks: number[] }, void];
   /** Versions in the trash, in the order of their ids, after an id. */

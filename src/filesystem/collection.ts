@@ -78,7 +78,7 @@ export class Collection {
     });
   }
 
-  relocate({ from, pack, chunks }: CareCommands["relocate"][0]): number {
+  relocate({ pack, chunks }: CareCommands["relocate"][0]): number {
     const core = this.#core;
     core.requireWritable();
     // What relies on the chunks may be evicted already: nothing less than verified will do.
@@ -88,7 +88,8 @@ export class Collection {
       let moved = 0;
       pack.chunks.forEach(({ hash, offset, stored, codec }, ordinal) => {
         const place = { pack: to, ordinal, offset, stored, codec };
-        if (this.#table.move(chunks[ordinal], { from, hash, to: place })) moved++;
+        const { chunk, from } = chunks[ordinal];
+        if (this.#table.move(chunk, { from, hash, to: place })) moved++;
       });
       core.chunks.stampUnreferenced(pack.name);
       return moved;
@@ -100,9 +101,13 @@ export class Collection {
     const core = this.#core;
     core.database.statement("UPDATE total SET sequence = sequence + 1").run();
     core.chunks.addPack({ ...pack, chunks: [] }, Math.floor(core.clock.wallMs()));
-    const id = this.#table.packId(pack.name);
-    invariant(id !== undefined, "a pack that was just added is not there");
-    return id;
+    const added = this.#table.pack(pack.name);
+    invariant(added !== undefined, "a pack that was just added is not there");
+    return added.pack;
+  }
+
+  packVersions({ names }: CareCommands["packVersions"][0]): (string | undefined)[] {
+    return names.map((name) => this.#table.pack(name)?.versionId);
   }
 
   markLost({ chunks }: CareCommands["markLost"][0]): void {

@@ -90,6 +90,8 @@ export class CommandRunner {
         return answer(fs.collection.forgetPacks(a));
       case "liveChunks":
         return answer(fs.collection.liveChunks(a));
+      case "packVersions":
+        return answer(fs.collection.packVersions(a));
       case "relocate":
         return answer(fs.collection.relocate(a));
       case "markLost":

@@ -127,11 +127,10 @@ export class CollectionTable {
     return Number(result.changes) === 1;
   }
 
-  /** The row id of a pack that is recorded already. */
-  packId(name: Uint8Array): number | undefined {
-    const row = this.#database.statement("SELECT id FROM pack WHERE name = ?").get(name) as
-      | { id: number }
-      | undefined;
-    return row?.id;
+  /** The pack of that name. */
+  pack(name: Uint8Array): { pack: number; versionId: string } | undefined {
+    return this.#database.statement(
+      "SELECT id AS pack, version_id AS versionId FROM pack WHERE name = ?",
+    ).get(name) as { pack: number; versionId: string } | undefined;
   }
 }
