@@ -44,6 +44,16 @@ export class CommandRunner {
         return answer(fs.saver.stage(a));
       case "save":
         return fs.saver.save(a, answer);
+      case "metadataReading":
+        return answer(fs.shipping.reading());
+      case "metadataSending":
+        return fs.shipping.sending(a, answer);
+      case "metadataShipped":
+        return answer(fs.shipping.shipped(a));
+      case "metadataRestart":
+        return answer(fs.shipping.restart());
+      case "metadataSnapshot":
+        return answer(fs.shipping.snapshot(a));
       case "unverifiedPacks":
         return answer(this.#unverifiedPacks(a));
       case "verified":

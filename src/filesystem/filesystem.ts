@@ -35,6 +35,7 @@ import { Reaper } from "./reaper.ts";
 import { Recalls } from "./recalls.ts";
 import { Resizer } from "./resizer.ts";
 import { Saver } from "./saver.ts";
+import { Shipping } from "./shipping.ts";
 import { SpaceQueue } from "./space_queue.ts";
 import { Syncer } from "./syncer.ts";
 import { Trash } from "./trash.ts";
@@ -54,6 +55,7 @@ export class Filesystem implements FilesystemOperations {
   readonly reaper: Reaper;
   readonly saver: Saver;
   readonly dropper: Dropper;
+  readonly shipping: Shipping;
   readonly collection: Collection;
   readonly trash: Trash;
   readonly #syncer: Syncer;
@@ -88,6 +90,7 @@ export class Filesystem implements FilesystemOperations {
     this.#opener = new Opener(core, { handles: this.handles, resizer: this.#resizer });
     this.saver = new Saver(core, this.reaper);
     this.dropper = new Dropper(core, this.reaper);
+    this.shipping = new Shipping(core);
     this.collection = new Collection(core, this.reaper);
     this.trash = new Trash(core, { reaper: this.reaper, pathOf: (id) => this.#pathText(id) });
     this.namespace = new Namespace({
@@ -273,7 +276,7 @@ export class Filesystem implements FilesystemOperations {
     const inode = this.core.inodes.require(request.inode);
     return this.#withBallast(() => {
       const reply = this.#opener.open(request, inode);
-      if (reply !== PARKED && request.killPrivileges) this.namespace.killPrivileges(inode);
+      if (reply !== PARKED && request.killPrivileges) this.namespace.killPrivileges(inode, request);
       return reply;
     });
   }
@@ -289,7 +292,7 @@ export class Filesystem implements FilesystemOperations {
     const written = this.#withBallast(() => this.#writer.write(handle.file, request));
     if (written === PARKED) return PARKED;
     handle.wrote = true;
-    if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode);
+    if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode, request);
     this.spaceQueue.observe();
     if ((handle.flags & (O.DSYNC | O.SYNC)) === 0 || request.fromCache) return written;
     this.core.flush(handle.file);

@@ -4,6 +4,7 @@
  * Nothing here changes state but the filesystem isolate.
  */
 import type { CareCommands } from "./care_protocol.ts";
+import type { ShippingCommands } from "./shipping_protocol.ts";
 
 /** Where a confirmed chunk lies in the bucket. */
 export interface ChunkLocation {
@@ -111,7 +112,7 @@ export interface SpaceReport {
 }
 
 /** Commands: name → [arguments, result]. */
-export interface Commands extends CareCommands {
+export interface Commands extends CareCommands, ShippingCommands {
   /** Dirty files in order of last change, changed at or before `changedBefore` (wall ms). */
   dirtyFiles: [
     { changedBefore: number; limit: number; after?: { changedMs: number; inode: number } },

@@ -24,8 +24,10 @@ export interface ShippingState {
   head: MetadataHead;
   /** Hashes of objects that are being sent or were when a crash came. */
   intents: string[];
-  /** The log does not reach back to the head: only a snapshot can follow. */
+  /** The log does not reach back to the head: the next object says so. */
   restart: boolean;
+  /** What is in the bucket can be rebuilt only with a new snapshot. */
+  snapshotDue: boolean;
   /** Key of the last snapshot's manifest; undefined where there is none. */
   snapshot: string | undefined;
   /** Bytes of all segments of the last snapshot, and of the changes sent since. */
@@ -65,6 +67,7 @@ export class ChangeLog {
         head: NO_HEAD,
         intents: [],
         restart: false,
+        snapshotDue: false,
         snapshot: undefined,
         snapshotBytes: 0,
         changesBytes: 0,
@@ -110,6 +113,6 @@ export class ChangeLog {
   /** The log has become longer than what it describes: begins it anew, and asks for a snapshot. */
   restart(): void {
     this.#database.statement("DELETE FROM changes").run();
-    this.update({ restart: true });
+    this.update({ restart: true, snapshotDue: true });
   }
 }

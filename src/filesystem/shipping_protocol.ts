@@ -1,0 +1,21 @@
+/** The part of the conversation (protocol.ts) about the metadata in the bucket. Plain data only. */
+import type { ShippedChanges, ShippingState } from "../metadata/change_log.ts";
+
+export interface ShippingCommands {
+  /**
+   * Commits what is only in memory, and separates what has changed so far from what changes later.
+   * Undefined while the mount is read-only: then nothing is sent.
+   */
+  metadataReading: [
+    Record<string, never>,
+    { readingSequence: number; state: ShippingState } | undefined,
+  ];
+  /** Objects with these hashes are about to be sent. True once that, and all rows so far, are durable. */
+  metadataSending: [{ hashes: string[] }, boolean];
+  /** An object is in the bucket. `restarted`: it was the first after `metadataRestart`. */
+  metadataShipped: [ShippedChanges & { restarted: boolean }, void];
+  /** Gives up the log, which has become too long: a snapshot will follow. */
+  metadataRestart: [Record<string, never>, void];
+  /** A snapshot is in the bucket: the key of its manifest, and the bytes of its segments. */
+  metadataSnapshot: [{ key: string; bytes: number }, void];
+}
