@@ -9,9 +9,11 @@ import {
   type GetattrRequest,
   PARKED,
   type Parked,
+  type RequestHeader,
   type SetattrRequest,
 } from "../fuse/operations.ts";
 import type { Timestamp } from "../runtime/clock.ts";
+import { maySetGroupId } from "./caller.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { NamespaceContext } from "./namespace_context.ts";
 import { PERMISSION_BITS, withoutPrivileges } from "./permissions.ts";
@@ -47,6 +49,7 @@ const setsMoreThanSize = (request: SetattrRequest) =>
 
 function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest): void {
   const now = context.now();
+  const group = inode.gid;
   if (request.mode !== undefined) {
     inode.mode = (inode.mode & FileType.MASK) | (request.mode & PERMISSION_BITS);
   }
@@ -55,7 +58,7 @@ function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest)
   if (request.newGroup !== undefined) inode.gid = request.newGroup;
   // A mode that comes along with a new owner is the kernel's, which has done this itself.
   if (request.killPrivileges || (ownerChanges && request.mode === undefined)) {
-    dropPrivileges(context, inode);
+    dropPrivileges(context, inode, () => maySetGroupId(request, group));
   }
   if (request.atime !== undefined) {
     const atime = pick(request.atime, now);
@@ -73,9 +76,13 @@ function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest)
 const pick = (time: Timestamp | "now", now: Timestamp) => time === "now" ? now : time;
 
 /** Takes setuid, setgid and file capabilities away, in the record and the xattrs; the caller writes the record. */
-function dropPrivileges(context: NamespaceContext, inode: Inode): void {
+function dropPrivileges(
+  context: NamespaceContext,
+  inode: Inode,
+  keepsGroup: () => boolean,
+): void {
   if (isDirectory(inode)) return;
-  inode.mode = withoutPrivileges(inode.mode);
+  inode.mode = withoutPrivileges(inode.mode, keepsGroup);
   context.xattrs.delete(inode.id, CAPABILITY);
 }
 
@@ -83,13 +90,18 @@ function dropPrivileges(context: NamespaceContext, inode: Inode): void {
  * For whoever changes content on behalf of a caller without privileges (`killPrivileges` of OPEN,
  * CREATE, WRITE): the same, written. Costs nothing where there is nothing to lose but one query.
  */
-export function killPrivileges(context: NamespaceContext, inode: Inode): void {
+export function killPrivileges(
+  context: NamespaceContext,
+  inode: Inode,
+  request: RequestHeader,
+): void {
   if (isDirectory(inode)) return;
-  const loses = withoutPrivileges(inode.mode) !== inode.mode ||
+  const keepsGroup = () => maySetGroupId(request, inode.gid);
+  const loses = withoutPrivileges(inode.mode, keepsGroup) !== inode.mode ||
     context.xattrs.get(inode.id, CAPABILITY) !== undefined;
   if (!loses) return;
   context.database.transaction(() => {
-    dropPrivileges(context, inode);
+    dropPrivileges(context, inode, keepsGroup);
     context.attributesChanged(inode, context.now());
   });
 }

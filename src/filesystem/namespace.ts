@@ -139,8 +139,8 @@ export class Namespace {
   }
 
   /** Somebody without privileges changes the content: setuid, setgid and file capabilities go. Joins a transaction. */
-  killPrivileges(inode: Inode): void {
-    this.#run(() => killPrivileges(this.#context, inode));
+  killPrivileges(inode: Inode, request: RequestHeader): void {
+    this.#run(() => killPrivileges(this.#context, inode, request));
   }
 
   /** The inode at a path below the root; undefined where there is none. Follows no symlinks. */

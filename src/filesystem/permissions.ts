@@ -28,10 +28,12 @@ export function ownership(
 
 /**
  * `mode` without what a change by others must take away: setuid, and setgid where the group may
- * execute (elsewhere it means mandatory locking). Directories keep theirs (chown(2)).
+ * execute or the caller may not set it (`maySetGroupId`, asked only then). Directories keep theirs
+ * (chown(2)). Source: `setattr_should_drop_suidgid` of Linux' fs/attr.c.
  */
-export function withoutPrivileges(mode: number): number {
+export function withoutPrivileges(mode: number, maySetGroupId: () => boolean): number {
   if ((mode & FileType.MASK) === FileType.DIRECTORY) return mode;
-  const lost = SET_UID | ((mode & GROUP_EXECUTE) !== 0 ? SET_GID : 0);
-  return mode & ~lost;
+  const kept = mode & ~SET_UID;
+  if ((kept & SET_GID) === 0) return kept;
+  return (kept & GROUP_EXECUTE) !== 0 || !maySetGroupId() ? kept & ~SET_GID : kept;
 }

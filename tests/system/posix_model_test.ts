@@ -23,7 +23,7 @@ async function explore(unprivileged: boolean): Promise<void> {
       steps: 80,
       chunkSize: SMALL_CHUNK_BYTES,
       users: !unprivileged,
-      zeroEvery: seed % 4 === 3 ? 12 : 60,
+      zeroEvery: seed % 6 === 3 ? 25 : 400,
     });
     await comparison.expectSame(steps, { unprivileged, seed });
     seed++;

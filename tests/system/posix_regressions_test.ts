@@ -16,6 +16,15 @@ const CASES: Record<string, Step[]> = {
     { op: "open", slot: 0, path: "a", flags: ["RDWR", "CREAT"], mode: 0o644 },
     ...[1, 3, 17].map((mode) => ({ op: "fallocate", slot: 0, mode, at: 147456, size: 1 })),
   ],
+  "setgid goes when somebody outside the group writes, whoever may execute": [
+    { op: "mkdir", path: "d", mode: 0o777 },
+    { op: "open", slot: 2, path: "d/b", flags: ["WRONLY", "CREAT"], mode: 0o2644 },
+    { op: "chown", path: "d/b", uid: -1, gid: 63001 },
+    { op: "chmod", path: "d/b", mode: 0o2644 },
+    { op: "write", slot: 2, seed: 1, size: 1, as: 1 },
+    { op: "chown", path: "d/b", uid: -1, gid: 0 },
+    { op: "write", slot: 2, seed: 1, size: 1, as: 1 },
+  ],
 };
 
 Deno.test("differences from the local file system that were found once", async (test) => {

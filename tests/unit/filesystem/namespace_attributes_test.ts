@@ -76,7 +76,7 @@ test("a new owner, or a change by others, takes privileges from files and not fr
   refuses(Errno.ENODATA, () => get(f, file, "security.capability"));
   f.setattr(file, { mode: 0o6644 });
   f.setattr(file, { killPrivileges: true });
-  // Without execution by the group, setgid means mandatory locking and stays.
+  // Without execution by the group it stays, for members of the group.
   assert.equal(f.stat(file).mode & 0o7777, 0o2644);
 });
 
@@ -84,10 +84,10 @@ test("killPrivileges for writers changes nothing, not even ctime, where there is
   const file = f.create(1, "a");
   const before = f.stat(file);
   f.tick();
-  f.namespace.killPrivileges(f.inodes.require(file));
+  f.namespace.killPrivileges(f.inodes.require(file), f.header(file));
   assert.deepEqual(f.stat(file), before);
   f.setattr(file, { mode: 0o4755 });
-  f.namespace.killPrivileges(f.inodes.require(file));
+  f.namespace.killPrivileges(f.inodes.require(file), f.header(file));
   assert.equal(f.stat(file).mode & 0o7777, 0o755);
 });
 
