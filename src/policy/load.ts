@@ -26,7 +26,9 @@ export function loadPolicy(text: string, options: { file: string; now: number })
   if (source.problems.length > 0) return failed(source.problems);
   const result = policySchema.safeParse(source.value ?? undefined);
   if (!result.success) {
-    return failed(result.error.issues.flatMap((issue) => problemsOf(issue, [], source)));
+    return failed(withoutEchoes(result.error.issues.flatMap((issue) => {
+      return problemsOf(issue, [], source);
+    })));
   }
   const policy = compilePolicy(result.data, source);
   const problems = sortProblems(lint(policy, { source, now: options.now }));
@@ -41,6 +43,16 @@ const failed = (problems: Problem[]): Loaded => ({
 
 type Issue = z.core.$ZodIssue;
 
+/** A misspelt key is one mistake: that the right one is missing then is left out. */
+function withoutEchoes(problems: Problem[]): Problem[] {
+  const meant = new Set(
+    problems.map(({ hint }) => /^did you mean '(.*)'\?$/.exec(hint ?? "")?.[1]),
+  );
+  return problems.filter(({ code, message }) =>
+    code !== "missing-key" || !meant.has(message.split(":")[0].split(" ")[0])
+  );
+}
+
 function problemsOf(issue: Issue, above: readonly PropertyKey[], source: YamlSource): Problem[] {
   const path = [...above, ...issue.path];
   if (issue.code === "unrecognized_keys") {
@@ -51,7 +63,8 @@ function problemsOf(issue: Issue, above: readonly PropertyKey[], source: YamlSou
   }
   if (issue.code === "invalid_union") {
     const branch = issue.errors.find((inner) => inner.length > 0 && inner.every(isInside));
-    if (branch !== undefined) return branch.flatMap((inner) => problemsOf(inner, path, source));
+    const meant = branch ?? (issue.message === "Invalid input" ? issue.errors[0] : undefined);
+    if (meant !== undefined) return meant.flatMap((inner) => problemsOf(inner, path, source));
   }
   const key = path.at(-1);
   const subject = typeof key === "string" ? `${key}: ` : "";
@@ -95,6 +108,7 @@ const ALIASES: Record<string, string> = {
   mtime: "modified",
   pin: "keep",
   pinned: "keep",
+  until: "pinned_until",
   glob: "path",
   user: "owner",
   links: "link_count",
@@ -111,6 +125,8 @@ function hintFor(message: string, path: readonly PropertyKey[], example?: string
   if (near !== undefined) return `did you mean '${near}'?`;
   const keys = knownKeys(path);
   if (keys.length > 0) return `its keys: ${keys.join(", ")}`;
+  const inner = knownKeys([...path, 0]);
+  if (inner.length > 0) return `each of its entries has: ${inner.join(", ")}`;
   const above = path.findLast((key) => typeof key === "string");
   return above === undefined
     ? "start with version: 1, then rules:"

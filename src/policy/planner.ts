@@ -8,6 +8,7 @@ import type { FileFacts } from "./facts.ts";
 import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
 import type { Block } from "./model.ts";
 import type { Rules } from "./outcome.ts";
+import { rankOf } from "./rank.ts";
 import { evictReason, type Limit, Run } from "./run.ts";
 import type { Tally } from "./plan.ts";
 
@@ -41,8 +42,8 @@ export class Planner {
   readonly blocked: Partial<Record<Block | Reason, Tally>> = {};
   readonly #options: PlannerOptions;
   readonly #seen = new Set<number>();
-  /** Waves that only leave where writers wait; each in rank order. */
-  readonly #yielding: { decision: Decision; judgement: Judgement }[][] = [];
+  /** Waves that only leave where writers wait. */
+  readonly #yielding: { decision: Decision; judgement: Judgement; rank: number }[][] = [];
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -70,7 +71,11 @@ export class Planner {
     if (yields.length === 0) return;
     await this.#collect(queues.held);
     for (const wave of this.#yielding) {
-      for (const { decision, judgement } of wave ?? []) {
+      // From two queues, so their ranks have to be merged.
+      const sorted = (wave ?? []).sort((a, b) =>
+        a.rank - b.rank || a.decision.inode - b.decision.inode
+      );
+      for (const { decision, judgement } of sorted) {
         if (!this.run.wants(judgement.frees)) return;
         yield this.#evict(decision, judgement);
       }
@@ -123,6 +128,7 @@ export class Planner {
     (this.#yielding[judgement.tier!] ??= []).push({
       decision: undecided(facts, judgement),
       judgement,
+      rank: rankOf(facts, this.#options.rules.policy.evict.order),
     });
   }
 
