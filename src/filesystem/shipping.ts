@@ -50,7 +50,13 @@ export class Shipping {
 
   snapshot({ key, bytes }: ShippingCommands["metadataSnapshot"][0]): void {
     this.#core.database.transaction(() =>
-      this.#log.update({ snapshot: key, snapshotBytes: bytes, changesBytes: 0, snapshotDue: false })
+      this.#log.update({
+        snapshot: key,
+        snapshotBytes: bytes,
+        changesBytes: 0,
+        snapshotDue: false,
+        restart: false,
+      })
     );
   }
 }

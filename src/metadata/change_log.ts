@@ -13,7 +13,7 @@ export interface MetadataHead {
   /** Hash of the object, 64 hexadecimal digits; zeros before the first object. */
   hash: string;
   epoch: number;
-  /** Everything that was committed before this sequence is in it or before it. */
+  /** What was committed before this sequence is in it, or in objects before it (law 5). */
   sequence: number;
 }
 
