@@ -166,11 +166,29 @@ export function isServed(path: string): boolean {
   }
 }
 
-/** Refuses places that would contain each other. All absolute; `store` only where it is a directory. */
+/** A path with the links in it followed, as far as it exists. */
+function withoutLinks(path: string): string {
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+    try {
+      const real = Deno.realPathSync(path.slice(0, end));
+      return `${real === "/" ? "" : real}${path.slice(end)}` || "/";
+    } catch {
+      // Not there yet, not ours to see, or on a dead mount: what is above it tells enough.
+    }
+  }
+  return path;
+}
+
+/**
+ * Refuses places that would contain each other, by whatever names. All absolute; `store` only where it is
+ * a directory.
+ */
 export function refuseNesting(
   places: { cache: string; mountpoint?: string; store: string | undefined },
 ): void {
-  const { cache, mountpoint, store } = places;
+  const cache = withoutLinks(places.cache);
+  const mountpoint = places.mountpoint && withoutLinks(places.mountpoint);
+  const store = places.store && withoutLinks(places.store);
   const refuse = (what: string) =>
     refused(what, "keep cache, mount point and store in separate directories");
   if (mountpoint !== undefined) {
