@@ -176,6 +176,13 @@ export class ContentStore {
     else libc.close(file.fd);
   }
 
+  /** Makes sure that there is no such file: what a crash left under a name that is about to be used. */
+  remove(inode: number, incarnation: number): void {
+    this.close(inode, incarnation);
+    const result = libc.unlink(this.path(inode, incarnation));
+    if (result !== -Errno.ENOENT) checked(result, "remove what is left of");
+  }
+
   /** Free and total bytes of the disk that holds the content. */
   disk(): { free: number; total: number } {
     const volume = libc.fstatvfs(this.#directoryFd);

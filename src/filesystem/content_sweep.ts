@@ -52,6 +52,7 @@ export class ContentSweep {
     const garbage: string[] = [];
     for (const name of this.#names.splice(0, NAMES_PER_SLICE)) {
       if (this.#isGarbage(name)) garbage.push(`${this.#folder}/${name}`);
+      else this.#removeNewer(name);
     }
     if (garbage.length > 0) {
       core.helper.unlink(garbage, (errno) => {
@@ -68,6 +69,15 @@ export class ContentSweep {
     const parsed = parseContentName(name);
     if (parsed === undefined || parsed.inode > this.#newest) return false;
     const inode = this.#core.inodes.get(parsed.inode);
-    return inode === undefined || inode.incarnation !== parsed.incarnation;
+    return inode === undefined || inode.incarnation > parsed.incarnation;
+  }
+
+  /** A name that the inode has yet to come to may be in use before another thread gets to it: it goes now. */
+  #removeNewer(name: string): void {
+    const parsed = parseContentName(name);
+    if (parsed === undefined || parsed.inode > this.#newest) return;
+    const inode = this.#core.inodes.get(parsed.inode);
+    if (inode === undefined || inode.incarnation >= parsed.incarnation) return;
+    this.#core.store.remove(parsed.inode, parsed.incarnation);
   }
 }

@@ -68,6 +68,8 @@ export class Core implements CoreParts {
   tick = 0;
   /** Inodes whose content was written and not synced since (law 7). */
   readonly unsynced = new UnsyncedContent();
+  /** Trims content files now instead of soon; somebody waits for it. */
+  hurryTrims: () => void = () => {};
   #syncingAll = false;
   #waitForSyncAll: (() => void)[] = [];
   #readTickMs = new Map<number, number>();
@@ -109,6 +111,8 @@ export class Core implements CoreParts {
       if (!create) return undefined;
       inode.incarnation = 1;
       this.inodes.touch(inode);
+      // A power cut may have taken back the inode that had this number, and left its bytes.
+      this.store.remove(inode.id, inode.incarnation);
     }
     return this.store.open(inode.id, inode.incarnation, create);
   }
@@ -123,6 +127,21 @@ export class Core implements CoreParts {
       this.inodes.writeContent(inode);
     });
     file.pendingRows.clear();
+  }
+
+  /**
+   * The same for background work, which has nobody to tell of a full disk. False: what is in memory
+   * stays there, and is written with the next flush that succeeds.
+   */
+  flushIfPossible(file: FileState): boolean {
+    try {
+      this.flush(file);
+      return true;
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.space.forgetReading();
+      return false;
+    }
   }
 
   /** Writes down what is only in memory of all files, in one transaction. */

@@ -1,8 +1,9 @@
 /**
  * After a power cut, rows may name bytes that nobody had synced and that never reached the disk: the
  * content file ends before them. Then the file ends there too, as on any other file system, and what
- * was synced stays readable; chunks that the bucket has are recalled again. Runs before the first
- * request is served. Never shortens anything that fsync has promised: that is on the disk.
+ * was synced stays readable; chunks that the bucket has are recalled again. And content files may be
+ * longer than their rows: what was truncated away is trimmed again. Runs before the first request is
+ * served. Never shortens anything that fsync has promised: that is on the disk.
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
@@ -10,18 +11,21 @@ import type { MapRow } from "../metadata/map_table.ts";
 import * as libc from "../runtime/libc.ts";
 import type { Core } from "./core.ts";
 import { type Inode, isRegular } from "./inode.ts";
+import type { Reaper } from "./reaper.ts";
 
 const INODES_PER_TRANSACTION = 1000;
 const ROWS_AT_ONCE = 1000;
 
 export class CrashRepair {
   readonly #core: Core;
+  readonly #reaper: Reaper;
   /** Files that lost bytes, and the first of them. */
   #files = 0;
   #first = 0;
 
-  constructor(core: Core) {
+  constructor(core: Core, reaper: Reaper) {
     this.#core = core;
+    this.#reaper = reaper;
   }
 
   /** Looks at every file with local-only content: an fstat and a row each. */
@@ -61,6 +65,13 @@ export class CrashRepair {
       from = rows[rows.length - 1].index + 1;
     }
     if (missing.length > 0) this.#repair(inode, { length, missing });
+    else if (inode.deadFrom === undefined && length > this.#end(inode)) this.#trim(inode);
+  }
+
+  #trim(inode: Inode): void {
+    const file = this.#core.files.acquire(inode);
+    file.leftover++;
+    this.#reaper.trimLater(file);
   }
 
   /** Of the content file, bytes. */

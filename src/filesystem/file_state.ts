@@ -47,6 +47,11 @@ export class FileState {
   jobs = 0;
   /** Truncated to nothing since it was opened: its close flushes, as ext4 does. */
   truncated = false;
+  /**
+   * Not 0: the content file may hold bytes that the file has lost by truncation, until its trimming is
+   * durable; nothing may grow over them before, or a power cut could bring them back.
+   */
+  leftover = 0;
   /** A sync of recalled bytes is under way. */
   settling = false;
 

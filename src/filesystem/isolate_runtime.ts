@@ -169,7 +169,7 @@ export class FilesystemRuntime {
       reaper.resumeLeftovers();
       if (!this.#database.wasClean) {
         reaper.add(new ContentSweep(this.#core).job());
-        new CrashRepair(this.#core).run();
+        new CrashRepair(this.#core, reaper).run();
         // What a killed daemon wrote may still be in the page cache only.
         this.#core.unsynced.doubtAll();
         this.#core.syncAll();

@@ -3,6 +3,7 @@
  * rows of files that are gone or cut short, sweeping garbage versions, trimming content files whose
  * rows are durably gone. Everything here may be interrupted by a crash and is found again at mount.
  */
+import type { ContentFile } from "../content/content_store.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { OrphanTable } from "../metadata/orphan_table.ts";
 import type { XattrTable } from "../metadata/xattr_table.ts";
@@ -36,6 +37,7 @@ export class Reaper {
     this.#core = core;
     this.#orphans = tables.orphans;
     this.#xattrs = tables.xattrs;
+    core.hurryTrims = () => this.#hurry();
     core.files.onDropped = (inode) => {
       if (this.#held.delete(inode)) this.discard(inode);
     };
@@ -88,9 +90,7 @@ export class Reaper {
   /** Deletes garbage versions. */
   sweepVersions(): void {
     const core = this.#core;
-    this.add(() =>
-      core.database.transaction(() => core.versions.sweepSlice(SLICE_ROWS))
-    );
+    this.add(() => core.database.transaction(() => core.versions.sweepSlice(SLICE_ROWS)));
   }
 
   /** A nameless inode that nobody can reach: content, rows, xattrs and the inode itself go. */
@@ -215,36 +215,65 @@ export class Reaper {
     this.#trimTimer ??= this.#core.timers.after(TRIM_MS, () => this.#trimNow());
   }
 
+  #hurry(): void {
+    if (this.#trimTimer === undefined) return; // under way
+    this.#trimTimer();
+    this.#trimNow();
+  }
+
   #trimNow(): void {
     const core = this.#core;
     this.#trimTimer = undefined;
-    const trims = [...this.#trims];
+    const trims = [...this.#trims].map(([file, indices]) => ({
+      file,
+      indices,
+      leftover: file.leftover,
+    }));
     this.#trims.clear();
     core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
       if (errno !== 0) core.syncFailed(errno, "the metadata");
-      for (const [file, indices] of trims) {
-        file.jobs--;
-        if (errno === 0 && file.inode.incarnation > 0) this.#trimFile(file, indices);
-        core.files.dropIfIdle(file);
+      for (const { file, indices, leftover } of trims) {
+        const content = errno === 0 ? this.#trimFile(file, indices) : undefined;
+        this.#syncTrimmed(file, { content, leftover });
       }
       core.space.forgetReading();
     });
   }
 
-  #trimFile(file: FileState, indices: Set<number>): void {
+  /** What was trimmed must not come back: only then may the file grow there again. */
+  #syncTrimmed(
+    file: FileState,
+    { content, leftover }: { content: ContentFile | undefined; leftover: number },
+  ): void {
+    const core = this.#core;
+    const done = () => {
+      file.jobs--;
+      if (file.leftover === leftover) file.leftover = 0;
+      core.lot.wake(file, "sync");
+      core.files.dropIfIdle(file);
+    };
+    if (content === undefined || leftover === 0) return done();
+    core.helper.sync({ files: [content], folders: [], wal: false }, (errno) => {
+      if (errno !== 0) core.syncFailed(errno, `the trimmed content of inode ${file.inode.id}`);
+      done();
+    });
+  }
+
+  #trimFile(file: FileState, indices: Set<number>): ContentFile | undefined {
     const core = this.#core;
     const inode = file.inode;
     const content = core.content(inode, false);
-    if (content === undefined) return;
+    if (content === undefined) return undefined;
     for (const index of indices) {
       if (file.row(index) === null) {
         core.store.punch(content, index * core.chunkSize, core.chunkSize);
       }
     }
-    core.flush(file);
+    if (!core.flushIfPossible(file)) return content;
     const last = core.maps.last(inode.id);
     const end = last === undefined ? 0 : last.index * core.chunkSize + last.length;
     if (core.store.length(content) > end) core.store.truncate(content, end);
+    return content;
   }
 
   /** Unlinks a content file; `bytes` stay counted until the disk has let go of them. */

@@ -253,7 +253,7 @@ export class Recalls {
     core.space.reserved -= bytes;
     core.account(inode, { resident: bytes });
     core.inodes.touch(inode);
-    core.flush(file);
+    core.flushIfPossible(file);
     for (const index of indices) {
       if (!file.volatile.delete(index)) continue;
       this.onSettled(file, index);

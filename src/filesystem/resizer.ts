@@ -62,8 +62,12 @@ export class Resizer {
     const few = rows.length <= ROWS_AT_ONCE;
     const border = keep > 0 ? file.row(keep - 1) : null;
     const valid = size - (keep - 1) * core.chunkSize;
+    const { incarnation, resident } = inode;
+    // Emptied, a file gets new content: what it had stays whole until the rows that say so are durable.
+    const renewed = keep === 0 && incarnation > 0;
     core.changed(inode);
     inode.size = size;
+    if (renewed) inode.incarnation++;
     if (border !== null && border.length > valid) this.#shorten(file, keep - 1, valid);
     if (few) this.#reaper.forgetSums(inode, rows);
     core.database.transaction(() => {
@@ -80,8 +84,15 @@ export class Resizer {
     file.forgetRows(keep);
     if (size === 0) file.truncated = true;
     core.emit({ event: "changed", inode: inode.id });
-    if (few) this.#reaper.trimLater(file);
-    else this.#reaper.deleteDeadRows(file);
+    if (renewed) {
+      core.store.close(inode.id, incarnation);
+      core.store.remove(inode.id, inode.incarnation);
+      this.#reaper.unlink(core.store.path(inode.id, incarnation), resident - inode.resident);
+    } else if (incarnation > 0) {
+      file.leftover++;
+    }
+    if (!few) this.#reaper.deleteDeadRows(file);
+    else if (!renewed) this.#reaper.trimLater(file);
   }
 
   /** Chunks from `keep` on go away: nobody wants them any more. */
@@ -205,6 +216,7 @@ export class Resizer {
       core.inodes.writeContent(inode);
     });
     file.putStored(index, null);
+    file.leftover++;
     this.#reaper.punchLater(file, index);
   }
 

@@ -102,6 +102,7 @@ export class Writer {
     }
     if (obstacles.unsettled.length > 0) {
       this.#recalls.settle(file);
+      if (file.leftover > 0) core.hurryTrims();
       return core.lot.park(request, { operation: "write", reason: "sync", file, indices });
     }
     if (obstacles.growth > 0 && !core.space.admits(obstacles.growth)) {
@@ -133,7 +134,11 @@ export class Writer {
   #obstacles(file: FileState, pieces: Piece[]): Obstacles {
     const found: Obstacles = { absent: [], unsettled: [], clean: [], growth: 0 };
     for (const { index, from, until, row } of pieces) {
-      if (file.punching.has(index) || file.volatile.has(index) || file.marking.has(index)) {
+      const grows = until > (row?.length ?? 0);
+      if (
+        file.punching.has(index) || file.volatile.has(index) || file.marking.has(index) ||
+        (grows && file.leftover > 0)
+      ) {
         found.unsettled.push(index);
         continue;
       }

@@ -54,8 +54,11 @@ export function apply(before: Uint8Array | undefined, intent: Intent): Uint8Arra
       fillStream(bytes.subarray(offset, offset + length), seed, offset);
       return bytes;
     }
-    case "truncate":
-      return (before ?? new Uint8Array(0)).slice(0, length);
+    case "truncate": {
+      const bytes = new Uint8Array(length);
+      bytes.set((before ?? bytes).subarray(0, length));
+      return bytes;
+    }
     case "unlink":
       return undefined;
   }

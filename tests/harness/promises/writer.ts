@@ -9,7 +9,7 @@
  */
 import { SeededRandom } from "../seeded_random.ts";
 import { fillStream } from "../stream_data.ts";
-import { follow, type Intent, type Kind, type Line, type Model, readLog } from "./log.ts";
+import { follow, type Intent, type Kind, type Line, type Model, readLog, statesOf } from "./log.ts";
 
 const FILES = 28;
 const PIECE_BYTES = 192 * 1024;
@@ -84,7 +84,8 @@ class Writer {
 
   #intent(name: string, kind: Kind): Intent {
     const random = this.#random;
-    const size = this.#model.get(name)?.promised?.length ?? 0;
+    const file = this.#model.get(name);
+    const size = file === undefined ? 0 : statesOf(file).at(-1)?.length ?? 0;
     const seed = random.next();
     const base = { op: "intent", name, kind, seed, offset: 0, length: 0 } as const;
     switch (kind) {
