@@ -16,6 +16,8 @@ import * as libc from "../runtime/libc.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { ComputePool } from "../tiering/compute_pool.ts";
 import { Engine } from "../tiering/engine.ts";
+import { MetadataExportClient } from "../tiering/metadata_export_client.ts";
+import { OldCopyError } from "../tiering/metadata_head.ts";
 import { DEFAULT_ENGINE_SETTINGS } from "../tiering/settings.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 import { MOUNT_SOURCE_PREFIX } from "./cache_layout.ts";
@@ -78,10 +80,12 @@ export async function compose(
     claims: new ClaimsFile(cache.layout.claims),
     machine: Deno.hostname(),
     user: userName(),
+    shipping: identity.shipping,
     log,
   });
   undo.defer(() => writeRight.release().catch((error) => log.warn(`lease: ${error}`)));
-  const offline = await takeWriteRight(writeRight, identity);
+  const { offline, oldCopy } = await takeWriteRight(writeRight, identity);
+  if (oldCopy !== undefined) notes.push(`mounted read-only: ${oldCopy.message}; ${oldCopy.hint}`);
   if (offline !== undefined) {
     notes.push(`mounted offline: ${offline}; uploads begin when it answers`);
   }
@@ -99,9 +103,12 @@ export async function compose(
     device: mounted.fd,
     cacheDirectory: cache.path,
     settings,
+    ...(oldCopy === undefined ? {} : { readOnly: oldCopy.message }),
     passthrough: true,
   });
   undo.defer(() => endFilesystem(filesystem));
+  const exporter = new MetadataExportClient(cache.path);
+  undo.defer(() => exporter.close());
   // Both listeners are there before the first event can come: nothing is awaited in between.
   const ready = listen(filesystem, log, lateMount.promise);
   const engine = new Engine({
@@ -123,7 +130,13 @@ export async function compose(
     fileSystemId: fileSystem,
     chunkSize: identity.chunkSize,
     mayWrite: writeRight.granted,
+    metadata: {
+      exporter,
+      right: writeRight.right,
+      intervalMs: request.values["metadata.interval"]!,
+    },
   });
+  engine.shipper!.onLost = (reason) => forbidWriting(filesystem, log, reason);
   engine.start();
   undo.defer(() => engine.stop());
   await ready;
@@ -140,6 +153,7 @@ export async function compose(
     offline: () => verified.verified ? undefined : offline ?? "the bucket has not answered",
     letGo: async () => {
       compute.close();
+      exporter.close();
       await writeRight.release();
     },
   });
@@ -149,16 +163,32 @@ export async function compose(
     if (error instanceof DOMException && error.name === "AbortError") return; // given back
     log.error(`nothing is uploaded: ${error.message}`);
     mount.noteStoreError(error.message);
+    if (error instanceof OldCopyError) forbidWriting(filesystem, log, error.message);
   });
   undo.move();
   return { mount, notes };
 }
 
-/** Takes the lease where the bucket answers. Why not, where it does not. */
-async function takeWriteRight(right: WriteRight, identity: Identity): Promise<string | undefined> {
-  if (identity.offline !== undefined) return identity.offline;
-  if (await right.take()) return undefined;
-  return "the store stopped answering while its lease was taken";
+/** Takes the lease where the bucket answers. Why not, where it does not, or where it must not be written to. */
+async function takeWriteRight(
+  right: WriteRight,
+  identity: Identity,
+): Promise<{ offline?: string; oldCopy?: OldCopyError }> {
+  if (identity.offline !== undefined) return { offline: identity.offline };
+  try {
+    if (await right.take()) return {};
+  } catch (error) {
+    if (error instanceof OldCopyError) return { oldCopy: error };
+    throw error;
+  }
+  return { offline: "the store stopped answering while its lease was taken" };
+}
+
+/** Somebody else writes to the bucket now: what would be changed here could never get there. */
+function forbidWriting(filesystem: FilesystemIsolate, log: LogFile, reason: string): void {
+  filesystem.call("readOnly", { reason }).catch((error) => {
+    log.warn(`not made read-only: ${error instanceof Error ? error.message : error}`);
+  });
 }
 
 /** Retries outside, so that each attempt passes the limits anew. */

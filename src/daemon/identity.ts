@@ -6,6 +6,7 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { decodeDescriptor, type Descriptor, encodeDescriptor } from "../format/descriptor.ts";
 import { FormatError } from "../format/format_error.ts";
 import { DESCRIPTOR_KEY, ID_BYTES } from "../format/keys.ts";
+import { ChangeLog, type ShippingState } from "../metadata/change_log.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -25,6 +26,8 @@ export interface Identity {
   fileSystem: string;
   chunkSize: number;
   created: boolean;
+  /** How far this cache's metadata in the bucket is. */
+  shipping: ShippingState;
   /** Why the bucket could not be asked; then nothing may be sent before `checkAgain` has agreed. */
   offline: string | undefined;
 }
@@ -72,6 +75,7 @@ function readCache(cache: CacheDirectory): {
   fileSystem: string;
   chunkSize: number;
   published: boolean;
+  shipping: ShippingState;
 } {
   const database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
   try {
@@ -79,6 +83,7 @@ function readCache(cache: CacheDirectory): {
       fileSystem: String(database.setting("file_system_id")),
       chunkSize: Number(database.setting("chunk_size")),
       published: database.setting(PUBLISHED) === 1,
+      shipping: new ChangeLog(database).state(),
     };
   } finally {
     database.close({ clean: false });
@@ -98,6 +103,7 @@ export async function establish(parts: IdentityParts): Promise<Identity> {
     fileSystem: known.fileSystem,
     chunkSize: known.chunkSize,
     created: false,
+    shipping: known.shipping,
     offline: undefined,
   };
   switch (found.kind) {
@@ -122,7 +128,7 @@ export async function establish(parts: IdentityParts): Promise<Identity> {
 /** Asks again, for a mount that began offline. False while the bucket cannot be asked. Throws UserError. */
 export async function checkAgain(
   parts: Pick<IdentityParts, "cache" | "store">,
-  known: Identity,
+  known: Pick<Identity, "fileSystem" | "chunkSize">,
 ): Promise<boolean> {
   const found = await probe(parts.store);
   switch (found.kind) {
@@ -176,7 +182,7 @@ async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Ide
         `${store.description} holds file system ${found.descriptor.fileSystem}, ${await lastWritten(
           store,
         )}; the cache ${cache.path} is empty`,
-        "use its own cache; bringing it back without one needs `zero recover`, which this version does not have",
+        "use its own cache; where that is lost, `zero recover` brings it back from the bucket alone",
       );
     case "absent":
       break;
@@ -204,7 +210,8 @@ async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Ide
     root: { uid, gid, mode: 0o755 },
   }).close({ clean: true });
   await publish(parts, descriptor);
-  return { fileSystem, chunkSize, created: true, offline: undefined };
+  const { shipping } = readCache(cache);
+  return { fileSystem, chunkSize, created: true, shipping, offline: undefined };
 }
 
 /** Writes zero.json, reads it back (somebody else may have been faster), and remembers that it is there. */

@@ -66,6 +66,11 @@ export const SETTINGS = {
     fallback: undefined,
     meaning: "at most so much is uploaded, such as 2MiB/s; by default without bound",
   },
+  "metadata.interval": {
+    kind: "duration",
+    fallback: "60s",
+    meaning: "names and attributes are in the bucket after so long at most",
+  },
   "recall.timeout": {
     kind: "duration",
     fallback: "60s",

@@ -3,10 +3,13 @@
  * it does. Owns the lease and the claims file's use.
  */
 import { UserError } from "../domain/errors.ts";
+import type { ShippingState } from "../metadata/change_log.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
 import { acquireLease, type Lease } from "../tiering/lease.ts";
+import { agreeOnHead, type HeadCheck, OldCopyError } from "../tiering/metadata_head.ts";
+import type { WritingRight } from "../tiering/metadata_sender.ts";
 import { ClaimsFile } from "./claims_file.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -19,40 +22,49 @@ export interface WriteRightOptions {
   claims: ClaimsFile;
   machine: string;
   user: string;
+  /** How far this cache's metadata in the bucket is. */
+  shipping: ShippingState;
   log: { info: (message: string) => void; warn: (message: string) => void };
 }
 
 export class WriteRight {
   /** Resolves when this mount may write; rejects when it never may. */
   readonly granted: Promise<void>;
+  /** The same, with what it is shown by. */
+  readonly right: Promise<WritingRight>;
   readonly #options: WriteRightOptions;
   readonly #ending = new AbortController();
-  readonly #settle: { resolve: (value: Promise<void>) => void; reject: (error: unknown) => void };
+  readonly #settle: PromiseWithResolvers<WritingRight>;
   #lease: Lease | undefined;
 
   constructor(options: WriteRightOptions) {
     this.#options = options;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#settle = { resolve, reject };
-    this.granted = promise;
-    promise.catch(() => {}); // the engine and the daemon both hear of it
+    this.#settle = Promise.withResolvers();
+    this.right = this.#settle.promise;
+    this.granted = this.right.then(() => {});
+    this.granted.catch(() => {}); // the engine and the daemon both hear of it
   }
 
   /**
    * Takes the lease now. True when it was taken, false when the store cannot be asked. Throws UserError
-   * (refused) where another mount holds it.
+   * (refused) where another mount holds it, and OldCopyError where this cache is an old copy.
    */
   async take(): Promise<boolean> {
-    const { claims, log } = this.#options;
+    const { claims, log, store, fileSystem, shipping: state } = this.#options;
+    const { signal } = this.#ending;
+    let found: HeadCheck;
     try {
+      found = await agreeOnHead({ store, fileSystem, state, signal });
       this.#lease = await acquireLease({
         ...this.#options,
+        base: found.head.hash,
         previous: claims.read(),
         remember: (all) => claims.write(all),
-        signal: this.#ending.signal,
+        signal,
       });
     } catch (error) {
       if (error instanceof StoreError) return false;
+      if (error instanceof OldCopyError) this.#settle.reject(error);
       throw error;
     }
     const { epoch, tookOver } = this.#lease;
@@ -60,7 +72,9 @@ export class WriteRight {
     if (tookOver !== undefined) {
       log.warn(`took over from ${tookOver.user}@${tookOver.machine}, since ${tookOver.since}`);
     }
-    this.#settle.resolve(this.#lease.settled);
+    const lease = this.#lease;
+    const check = (signal?: AbortSignal) => lease.check(signal);
+    this.#settle.resolve(lease.settled.then(() => ({ epoch, check, found })));
     return true;
   }
 

@@ -19,6 +19,7 @@ import {
   recallFiles,
   type RecallResult,
 } from "./file_commands.ts";
+import { MetadataShipper, type ShipperOptions } from "./metadata_shipper.ts";
 import { PackVerifier } from "./pack_verifier.ts";
 import { Recaller } from "./recaller.ts";
 import { ENGINE_LIMITS, type EngineSettings } from "./settings.ts";
@@ -43,6 +44,8 @@ export interface EngineOptions {
    * reason why this mount may only read.
    */
   mayWrite: Promise<void>;
+  /** How metadata is shipped; undefined: it is not (tests of other parts). */
+  metadata?: ShipperOptions;
 }
 
 export class Engine {
@@ -52,6 +55,8 @@ export class Engine {
   readonly #recaller: Recaller;
   readonly #evictor: Evictor;
   readonly #verifier: PackVerifier;
+  /** Undefined where no metadata is shipped. */
+  readonly shipper: MetadataShipper | undefined;
   #unsubscribe: (() => void) | undefined;
   #working: Promise<unknown> = Promise.resolve();
   #leasePending = true;
@@ -75,6 +80,9 @@ export class Engine {
     this.#recaller = new Recaller(this.#tiering);
     this.#verifier = new PackVerifier(this.#tiering);
     this.#evictor = new Evictor(this.#tiering, this.#uploader, { verifier: this.#verifier });
+    if (options.metadata !== undefined) {
+      this.shipper = new MetadataShipper(this.#tiering, options.metadata);
+    }
     this.#uploader.onConfirmed = () => this.#evictor.confirmed();
     this.#uploader.trouble.onChange = (trouble) => {
       if (trouble === undefined) log("info", "the store works again");
@@ -89,7 +97,11 @@ export class Engine {
   /** Begins to work. Recalls are served at once. */
   start(): void {
     this.#unsubscribe = this.#tiering.filesystem.subscribe((event) => this.#hear(event));
-    this.#working = Promise.all([this.#uploader.run(), this.#evictor.run()]);
+    this.#working = Promise.all([
+      this.#uploader.run(),
+      this.#evictor.run(),
+      this.shipper?.run(),
+    ]);
   }
 
   /** Takes no more work and aborts what is under way; resolves within 5 seconds. Nothing is lost by it. */
@@ -107,12 +119,18 @@ export class Engine {
   }
 
   /**
-   * Uploads what is dirty now, or these files, and waits until it is safe. Rejects with the signal's
-   * reason, or with the reason why nothing may be uploaded.
+   * Uploads what is dirty now, or these files, and then the metadata, and waits until it is safe. Rejects
+   * with the signal's reason, or with the reason why nothing may be uploaded.
    */
-  sync(options: SyncOptions): Promise<SyncResult> {
+  async sync(options: SyncOptions): Promise<SyncResult> {
     const signal = this.#with(options.signal);
-    return new SyncRun(this.#tiering, this.#uploader, { ...options, signal }).run();
+    const result = await this.#upload({ ...options, signal });
+    await this.shipper?.shipAll(signal);
+    return result;
+  }
+
+  #upload(options: SyncOptions): Promise<SyncResult> {
+    return new SyncRun(this.#tiering, this.#uploader, options).run();
   }
 
   /** Uploads these files where they are dirty, then drops their bytes. `force`: although pinned. */
@@ -126,7 +144,7 @@ export class Engine {
       const residency = await this.#tiering.filesystem.call("residency", { inode });
       if (residency?.dirty) dirty.push(inode);
     }
-    if (dirty.length > 0) await this.sync({ inodes: dirty, signal });
+    if (dirty.length > 0) await this.#upload({ inodes: dirty, signal });
     const { onProgress, force = false } = options;
     const verifier = this.#verifier;
     return await evictFiles(this.#tiering, { inodes, force, verifier, signal, onProgress });
@@ -153,6 +171,7 @@ export class Engine {
       uploadTrouble: trouble,
       leaseTrouble: this.#leaseTrouble,
       leasePending: this.#leasePending,
+      metadata: this.shipper?.report(),
     });
   }
 

@@ -1,6 +1,7 @@
 /** What the engine says of itself to status, sync and unmount. Plain data. */
 import type { FilesystemReport } from "../filesystem/protocol.ts";
 import type { EvictorReport } from "./evictor.ts";
+import type { MetadataReport } from "./metadata_shipper.ts";
 import type { RecallerReport } from "./recaller.ts";
 import type { UploaderReport } from "./uploader.ts";
 
@@ -20,6 +21,8 @@ export interface EngineStatus {
   upload: UploaderReport;
   recall: RecallerReport;
   eviction: EvictorReport;
+  /** How far names and attributes in the bucket are; undefined where none are shipped. */
+  metadata: MetadataReport | undefined;
   /** Until everything is safe at the present speed; undefined where that cannot be said. */
   etaMs: number | undefined;
   /** The last error while it lasts. */
@@ -40,6 +43,7 @@ export function composeStatus(parts: {
   uploadTrouble: EngineTrouble | undefined;
   leaseTrouble: EngineTrouble | undefined;
   leasePending: boolean;
+  metadata: MetadataReport | undefined;
 }): EngineStatus {
   const { filesystem, upload, recall, eviction } = parts;
   const unsafeBytes = filesystem.space.local;
@@ -52,6 +56,10 @@ export function composeStatus(parts: {
     waiting.push(`uploads wait for the store: ${parts.uploadTrouble.message}`);
   }
   if (recall.trouble) waiting.push(`recalls wait for the store: ${recall.trouble.message}`);
+  const { metadata } = parts;
+  if (metadata?.trouble !== undefined) {
+    waiting.push(`names and attributes do not reach the bucket: ${metadata.trouble}`);
+  }
   if (upload.paused) waiting.push("uploads are paused");
   if (eviction.obstacles) waiting.push("the cache is above its mark: see eviction");
   return {
@@ -60,6 +68,7 @@ export function composeStatus(parts: {
     upload,
     recall,
     eviction,
+    metadata,
     etaMs: unsafeBytes === 0 ? 0 : speed > 0 ? (unsafeBytes / speed) * 1000 : undefined,
     trouble,
     storeCalls: {

@@ -30,6 +30,8 @@ export interface LeaseOptions {
   user: string;
   /** Claim although somebody else holds. */
   takeOver?: boolean;
+  /** Hash of the last metadata object that this claimant knows, 64 hexadecimal digits. */
+  base?: string;
   /**
    * Claims that this cache has made and not seen given back: what `remember` was last called with.
    * An unreleased one of these is ours, left by a crash.
@@ -89,6 +91,7 @@ export async function acquireLease(options: LeaseOptions): Promise<Lease> {
     machine: options.machine,
     user: options.user,
     since: new Date(clock.wallMs()).toISOString(),
+    ...(options.base === undefined ? {} : { base: options.base }),
   };
   // Remembered first: a crash between the two must not leave a claim that nobody knows as his. One
   // whose answer was lost may still turn up, so it is not forgotten before it is out of date.

@@ -5,12 +5,15 @@
 import { metadataKey, type MetadataName } from "../format/keys.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex, type Random } from "../runtime/random.ts";
+import type { HeadCheck } from "./metadata_head.ts";
 import type { StoreTrouble } from "./store_trouble.ts";
 
 /** The right to write, once it has settled. `Lease` is one. */
 export interface WritingRight {
   readonly epoch: number;
   check(signal?: AbortSignal): Promise<void>;
+  /** What the bucket turned out to hold when this mount began. */
+  readonly found?: HeadCheck;
 }
 
 export class MetadataSender {

@@ -176,6 +176,7 @@ export class MetadataShipper {
     if (this.#right === undefined) {
       const { store, random } = this.#tiering;
       const right = await untilAborted(this.#options.right, signal);
+      await this.#adopt(right);
       this.#right = { epoch: right.epoch, check: () => this.#check(right) };
       const trouble = this.#trouble;
       this.#sender = new MetadataSender({ store, random, right: this.#right, trouble, signal });
@@ -184,6 +185,20 @@ export class MetadataShipper {
       if (this.#inFlight === undefined && !await this.#read()) return this.#state!.head;
       if (await this.#send()) return this.#state!.head;
     }
+  }
+
+  /** Objects that an earlier mount was sending when it crashed, and that have arrived, are ours. */
+  async #adopt({ found }: WritingRight): Promise<void> {
+    if (found === undefined || found.adoptedBytes === 0) return;
+    const { head, adoptedBytes: bytes } = found;
+    const restarted = false;
+    await this.#tiering.filesystem.call("metadataShipped", {
+      head,
+      range: undefined,
+      readingSequence: 0,
+      bytes,
+      restarted,
+    });
   }
 
   async #check(right: WritingRight): Promise<void> {

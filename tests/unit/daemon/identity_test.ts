@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checkAgain, type Identity, probe } from "../../../src/daemon/identity.ts";
+import { checkAgain, probe } from "../../../src/daemon/identity.ts";
 import { LateStore, VerifiedStore } from "../../../src/daemon/verified_store.ts";
 import type { CacheDirectory } from "../../../src/daemon/cache_directory.ts";
 import { encodeDescriptor } from "../../../src/format/descriptor.ts";
@@ -9,7 +9,7 @@ import { StoreError } from "../../../src/object_store/object_store.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
-const known: Identity = { fileSystem: ID, chunkSize: 4 << 20, created: false, offline: "x" };
+const known = { fileSystem: ID, chunkSize: 4 << 20 };
 const cache = { path: "/cache" } as CacheDirectory;
 
 async function bucket(fileSystem: string | undefined): Promise<MemoryObjectStore> {

@@ -1,0 +1,172 @@
+/**
+ * The chain of metadata objects in a bucket: what is there, and which objects count. An object counts
+ * unless a later epoch has claimed the bucket without it (docs/FORMAT.md, "The chain"). Reads only.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { FormatError } from "../format/format_error.ts";
+import {
+  LEASE_PREFIX,
+  METADATA_PREFIX,
+  type MetadataName,
+  parseMetadataKey,
+} from "../format/keys.ts";
+import { decodeClaim, parseClaimKey } from "../format/lease_claim.ts";
+import {
+  decodeMetadataObject,
+  MetadataKind,
+  type MetadataObject,
+} from "../format/metadata_object.ts";
+import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
+import { hex } from "../runtime/random.ts";
+
+/** An object below `metadata/`, as the listing tells it. */
+export interface ListedMetadata extends MetadataName {
+  key: string;
+  bytes: number;
+  /** The store's clock, milliseconds. */
+  modifiedMs: number;
+}
+
+/** An object of changes, read. */
+export interface ChainLink {
+  listed: ListedMetadata;
+  object: MetadataObject;
+  /** 64 hexadecimal digits. */
+  hash: string;
+  previous: string;
+}
+
+/** A claim on the bucket, and the last object that its claimant knew. */
+export interface ClaimBase {
+  epoch: number;
+  base: string;
+}
+
+const PARALLEL = 8;
+
+/** Everything below `metadata/`, in the order of names; others than ours are left out. */
+export async function listMetadata(
+  store: ObjectStore,
+  options: { signal?: AbortSignal; startAfter?: string } = {},
+): Promise<ListedMetadata[]> {
+  const found: ListedMetadata[] = [];
+  for await (const { key, length, modifiedMs } of store.list(METADATA_PREFIX, options)) {
+    const name = parseMetadataKey(key);
+    if (name !== undefined) found.push({ ...name, key, bytes: length, modifiedMs });
+  }
+  return found;
+}
+
+/** Reads objects of changes, a few at a time. Rejects with FormatError, StoreError. */
+export async function readLinks(
+  store: ObjectStore,
+  listed: ListedMetadata[],
+  options: { fileSystem: string; signal?: AbortSignal },
+): Promise<ChainLink[]> {
+  return await parallel(listed, async (each) => {
+    const object = await readMetadataObject(store, each.key, options);
+    if (object.kind !== MetadataKind.CHANGES) {
+      throw new FormatError("corrupt", `${each.key} is not an object of changes`);
+    }
+    return { listed: each, object, hash: hex(object.hash), previous: hex(object.previous) };
+  });
+}
+
+/** One object, which must be of this file system. Rejects with FormatError, StoreError. */
+export async function readMetadataObject(
+  store: ObjectStore,
+  key: string,
+  options: { fileSystem: string; signal?: AbortSignal },
+): Promise<MetadataObject> {
+  const bytes = await store.get(key, { signal: options.signal });
+  let object: MetadataObject;
+  try {
+    object = decodeMetadataObject(bytes);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new FormatError(error.kind, `${key}: ${error.message}`, { cause: error });
+  }
+  if (hex(object.fileSystem) !== options.fileSystem) {
+    throw new FormatError("corrupt", `${key} belongs to file system ${hex(object.fileSystem)}`);
+  }
+  return object;
+}
+
+/** Claims of epochs after `epoch` that say what they build upon. */
+export async function claimBases(
+  store: ObjectStore,
+  options: { after: number; signal?: AbortSignal },
+): Promise<ClaimBase[]> {
+  const { signal } = options;
+  const keys: string[] = [];
+  for await (const { key } of store.list(LEASE_PREFIX, { signal })) {
+    const name = parseClaimKey(key);
+    if (name !== undefined && !name.released && name.epoch > options.after) keys.push(key);
+  }
+  const claims = await parallel(keys, async (key): Promise<ClaimBase | undefined> => {
+    try {
+      const { epoch, base } = decodeClaim(await store.get(key, { signal }));
+      return base === undefined ? undefined : { epoch, base };
+    } catch (error) {
+      // A claim that cannot be read claims no base; its holder's objects have its epoch all the same.
+      if (error instanceof FormatError) return undefined;
+      if (error instanceof StoreError && error.kind === "missing") return undefined;
+      throw error;
+    }
+  });
+  return claims.filter((claim) => claim !== undefined);
+}
+
+/**
+ * The objects that follow `from` (a hash), in order. Throws UserError (refused) where two of one epoch
+ * follow the same object: somebody has to look at both.
+ */
+export function followChain(
+  from: string,
+  parts: { links: ChainLink[]; claims: ClaimBase[] },
+): ChainLink[] {
+  const successors = new Map<string, ChainLink[]>();
+  for (const link of parts.links) {
+    const others = successors.get(link.previous);
+    if (others === undefined) successors.set(link.previous, [link]);
+    // An object that was sent twice is one object.
+    else if (!others.some((other) => other.hash === link.hash)) others.push(link);
+  }
+  const chain: ChainLink[] = [];
+  for (let at = from;;) {
+    const claimed = parts.claims.filter(({ base }) => base === at).map(({ epoch }) => epoch);
+    const candidates = successors.get(at) ?? [];
+    const epoch = Math.max(...claimed, ...candidates.map(({ object }) => object.epoch));
+    const next = candidates.filter(({ object }) => object.epoch === epoch);
+    if (next.length > 1) throw forked(next);
+    if (next.length === 0) return chain;
+    chain.push(next[0]);
+    // Each object is followed once, so that a ring ends.
+    successors.delete(at);
+    at = next[0].hash;
+  }
+}
+
+function forked(links: ChainLink[]): UserError {
+  const each = links.map(({ listed, object }) =>
+    `${listed.key} (${new Date(object.timeMs).toISOString()})`
+  );
+  return new UserError(`two metadata objects follow the same one: ${each.join(" and ")}`, {
+    hint: "two mounts have written at the same time; --at TIME recovers the state before both",
+    exitCode: ExitCode.refused,
+  });
+}
+
+/** Runs `action` for all items, a few at a time; answers in their order. */
+export async function parallel<T, R>(
+  items: T[],
+  action: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  let next = 0;
+  const work = async () => {
+    for (let at = next++; at < items.length; at = next++) results[at] = await action(items[at]);
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
+  return results;
+}
