@@ -48,6 +48,18 @@ function renderClasses(classes: ByteClasses): string[] {
   return [...rows, `  ${"total".padEnd(10)}${formatBytes(classes.total).padStart(10)}`];
 }
 
+/** How far names and attributes in the bucket are behind those here. */
+function renderMetadata(
+  report: StatusReport["engine"]["metadata"],
+  ago: (ms: number) => string,
+): string {
+  if (report === undefined) return "not sent to the bucket";
+  const { behindKeys, behindSinceMs, lastShippedMs } = report;
+  const last = lastShippedMs === undefined ? "" : `; last sent ${ago(lastShippedMs)} ago`;
+  if (behindSinceMs === undefined) return `all in the bucket${last}`;
+  return `${behindKeys} changes not in the bucket, for ${ago(behindSinceMs)}${last}`;
+}
+
 export function renderStatus(status: StatusReport): string {
   const { filesystem, classes } = status;
   const { space } = filesystem;
@@ -65,6 +77,7 @@ export function renderStatus(status: StatusReport): string {
         : `visible only${status.serving.reason === undefined ? "" : ` (${status.serving.reason})`}`
     }`,
     `safety    ${renderUnsafe(status.unsafe)}`,
+    `names     ${renderMetadata(status.engine.metadata, ago)}`,
     `disk      ${formatBytes(space.used)} used of ${formatBytes(space.target)}; eviction from ${
       formatBytes(space.high)
     } to ${formatBytes(space.low)}; disk has ${formatBytes(space.diskFree)} free`,

@@ -147,7 +147,7 @@ async function flushForUnmount(
   timeoutMs: number | undefined,
   context: Context,
 ): Promise<string | undefined> {
-  if ((await mount.unsafe()).files === 0) return undefined;
+  if (!await mount.hasUnsent()) return undefined;
   if (mount.offline !== undefined) return mount.offline;
   const watch = mount.watchStore();
   const late = new AbortController();

@@ -93,6 +93,13 @@ export class Mount {
     return { files: unsafeFiles, bytes: unsafeBytes, etaMs };
   }
 
+  /** Whether there is anything, content or metadata, that the bucket lacks and may be given. */
+  async hasUnsent(): Promise<boolean> {
+    if ((await this.unsafe()).files > 0) return true;
+    const { readOnly } = await this.filesystem.call("statistics", {});
+    return readOnly === undefined && await this.engine.shipper?.behind() === true;
+  }
+
   async status(): Promise<StatusReport> {
     const { request, fileSystem, cache, store } = this.#parts;
     const filesystem = await this.filesystem.call("statistics", {});

@@ -125,8 +125,24 @@ export class Engine {
   async sync(options: SyncOptions): Promise<SyncResult> {
     const signal = this.#with(options.signal);
     const result = await this.#upload({ ...options, signal });
-    await this.shipper?.shipAll(signal);
+    if (this.shipper !== undefined) await this.#ship(this.shipper, { ...options, signal });
     return result;
+  }
+
+  /** Ships metadata, and tells the caller now and then why it takes so long. */
+  async #ship(shipper: MetadataShipper, { signal, onProgress }: SyncOptions): Promise<void> {
+    const { clock } = this.#tiering;
+    let cancel = () => {};
+    const tell = () => {
+      onProgress?.({ saved: 0, waiting: 0, trouble: shipper.report().trouble });
+      cancel = clock.after(ENGINE_LIMITS.PROGRESS_MS, tell);
+    };
+    cancel = clock.after(ENGINE_LIMITS.PROGRESS_MS, tell);
+    try {
+      await shipper.shipAll(signal);
+    } finally {
+      cancel();
+    }
   }
 
   #upload(options: SyncOptions): Promise<SyncResult> {
