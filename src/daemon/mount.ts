@@ -8,6 +8,7 @@ import { unmount } from "../fuse/mount.ts";
 import type { Mounted } from "../fuse/mount.ts";
 import type { FilesystemIsolate } from "../filesystem/port.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
+import { OrphanTable } from "../metadata/orphan_table.ts";
 import { TotalTable } from "../metadata/total_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -197,7 +198,12 @@ export class Mount {
     const database = MetadataDatabase.open({ directory: this.#parts.cache.path, readOnly: true });
     try {
       const totals = new TotalTable(database).read();
-      return { files: totals.dirtyFiles, bytes: totals.local, etaMs: undefined };
+      const nameless = new OrphanTable(database).dirty();
+      return {
+        files: totals.dirtyFiles - nameless.files,
+        bytes: totals.local - nameless.localBytes,
+        etaMs: undefined,
+      };
     } finally {
       database.close({ clean: false });
     }

@@ -8,12 +8,17 @@ export class OrphanTable {
   readonly #insert: Statement;
   readonly #delete: Statement;
   readonly #list: Statement;
+  readonly #dirty: Statement;
 
   constructor(database: MetadataDatabase) {
     this.#insert = database.statement("INSERT OR IGNORE INTO orphan (inode) VALUES (?)");
     this.#delete = database.statement("DELETE FROM orphan WHERE inode = ?");
     this.#list = database.arrayStatement(
       "SELECT inode FROM orphan WHERE inode > ? ORDER BY inode LIMIT ?",
+    );
+    this.#dirty = database.statement(
+      `SELECT count(*) AS files, coalesce(sum(i.local), 0) AS localBytes
+       FROM orphan o JOIN inode i ON i.id = o.inode WHERE i.dirty = 1`,
     );
   }
 
@@ -23,6 +28,11 @@ export class OrphanTable {
 
   delete(inode: number): void {
     this.#delete.run(inode);
+  }
+
+  /** Orphans that are not in the bucket, where they need not be; the sums of `total` count them. */
+  dirty(): { files: number; localBytes: number } {
+    return this.#dirty.get() as { files: number; localBytes: number };
   }
 
   /** Up to `limit` orphans with a greater number than `after`, ascending. */

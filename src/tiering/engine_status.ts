@@ -46,7 +46,8 @@ export function composeStatus(parts: {
   metadata: MetadataReport | undefined;
 }): EngineStatus {
   const { filesystem, upload, recall, eviction } = parts;
-  const unsafeBytes = filesystem.space.local;
+  // Local bytes of removed files that are still open are nobody's to lose.
+  const unsafeBytes = filesystem.dirtyFiles === 0 ? 0 : filesystem.space.local;
   const trouble = parts.leaseTrouble ?? parts.uploadTrouble ?? recall.trouble;
   const speed = upload.bytesPerSecond;
   const waiting: string[] = [];

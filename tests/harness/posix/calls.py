@@ -12,6 +12,7 @@ import hashlib
 import mmap
 import os
 import random
+import stat
 import struct
 
 libc = ctypes.CDLL("libc.so.6", use_errno=True)
@@ -25,6 +26,8 @@ UTIME_NOW = (1 << 30) - 1
 UTIME_OMIT = (1 << 30) - 2
 F_OFD_SETLK = 37
 BLOCK = 4096
+
+UNALIGNED = "only what is aligned can be compared"
 
 # uid, gid, supplementary groups. They share one group.
 USERS = {0: (0, 0, []), 1: (61001, 61001, [61001, 63001]), 2: (61002, 61002, [61002, 63001])}
@@ -122,6 +125,8 @@ class Side:
             size = (size // BLOCK + 1) * BLOCK
             buffer = mmap.mmap(-1, size)
             buffer[:] = noise(step["seed"], size)
+            if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND and os.fstat(fd).st_size % BLOCK != 0:
+                return UNALIGNED
             return os.pwritev(fd, [buffer], (at or 0) // BLOCK * BLOCK)
         data = noise(step["seed"], size)
         return os.write(fd, data) if at is None else os.pwrite(fd, data, at)
@@ -215,6 +220,9 @@ class Side:
     def do_seek(self, step):
         fd = self.fd(step["slot"])
         whence = step["whence"]
+        if whence > os.SEEK_CUR and stat.S_ISDIR(os.fstat(fd).st_mode):
+            # The end of a directory, and what a place in it is, are each file system's own affair.
+            return "a directory"
         found = os.lseek(fd, step["at"], whence)
         if whence in (os.SEEK_DATA, os.SEEK_HOLE):
             # Where holes lie is each file system's own affair; that there is an answer is not.
@@ -227,6 +235,8 @@ class Side:
 
     def do_copy(self, step):
         source, target = self.fd(step["slot"]), self.fd(step["to"])
+        if self.direct(source) or self.direct(target):
+            return UNALIGNED
         return os.copy_file_range(source, target, step["size"], step["at"], step["toAt"])
 
     def do_readdir(self, step):

@@ -45,6 +45,9 @@ class Watched(Side):
                 moved.append(letter)
         set_times = [ns for ns in after if abs(ns / 1e9 - now) > RECENT_S]
         is_directory = stat.S_ISDIR(status.st_mode)
+        # The kernel moves no times of FUSE's FIFOs when something goes through them.
+        if stat.S_ISFIFO(status.st_mode):
+            moved = []
         return {
             "mode": oct(status.st_mode),
             "nlink": status.st_nlink,
@@ -104,11 +107,11 @@ class Watched(Side):
         for path, _, names in os.walk(self.root):
             for name in names:
                 full = os.path.join(path, name)
-                if stat.S_ISREG(os.lstat(full).st_mode):
-                    try:
+                try:
+                    if stat.S_ISREG(os.lstat(full).st_mode):
                         found[full[len(self.root) :].decode("latin-1")] = self.read_whole(full)
-                    except PermissionError:
-                        found[full[len(self.root) :].decode("latin-1")] = "denied"
+                except PermissionError:
+                    found[full[len(self.root) :].decode("latin-1")] = "denied"
         return found
 
     def read_whole(self, path):
