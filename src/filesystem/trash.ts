@@ -101,6 +101,8 @@ export class Trash {
       limit: SLICE_ROWS,
       generation: inode.generation,
     });
+    // Recalls name the incarnation that they are for: it must be there before the first one is asked for.
+    inode.incarnation = Math.max(1, inode.incarnation);
     for (const length of copied.lengths) inode.allocated += core.charge(length);
     inode.deadFrom = copied.next === undefined ? undefined : 0;
     if (copied.next === undefined) this.#publish(inode, version);
