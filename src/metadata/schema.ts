@@ -300,6 +300,8 @@ CREATE TRIGGER chunk_moved AFTER UPDATE OF pack ON chunk WHEN old.pack <> new.pa
   UPDATE pack SET live_chunks = live_chunks + 1, live_bytes = live_bytes + new.stored, dead_at = NULL WHERE id = new.pack;
   UPDATE pack SET live_chunks = live_chunks - 1, live_bytes = live_bytes - old.stored,
     dead_at = CASE WHEN live_chunks = 1 THEN (SELECT sequence FROM total) ELSE dead_at END WHERE id = old.pack;
+  ${log(RecordTable.PACK_LIST, "new.pack")}
+  ${log(RecordTable.PACK_LIST, "old.pack")}
 END;
 `;
 
