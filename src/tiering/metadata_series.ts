@@ -119,11 +119,12 @@ export async function claimBases(
 
 /**
  * The objects that follow `from` (a hash), in order. Throws UserError (refused) where two of one epoch
- * follow the same object: somebody has to look at both.
+ * follow the same object: somebody has to look at both. Where only what is not later than `untilMs` is
+ * wanted, such a fork behind it ends the chain.
  */
 export function followChain(
   from: string,
-  parts: { links: ChainLink[]; claims: ClaimBase[] },
+  parts: { links: ChainLink[]; claims: ClaimBase[]; untilMs?: number },
 ): ChainLink[] {
   const successors = new Map<string, ChainLink[]>();
   for (const link of parts.links) {
@@ -138,7 +139,11 @@ export function followChain(
     const candidates = successors.get(at) ?? [];
     const epoch = Math.max(...claimed, ...candidates.map(({ object }) => object.epoch));
     const next = candidates.filter(({ object }) => object.epoch === epoch);
-    if (next.length > 1) throw forked(next);
+    if (next.length > 1) {
+      const { untilMs = Infinity } = parts;
+      if (next.every(({ object }) => object.timeMs > untilMs)) return chain;
+      throw forked(next);
+    }
     if (next.length === 0) return chain;
     chain.push(next[0]);
     // Each object is followed once, so that a ring ends.
