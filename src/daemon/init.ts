@@ -1,6 +1,7 @@
 /** `zero init`: locks the cache, opens the store, creates the file system, lets go of both. */
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { systemClock } from "../runtime/clock.ts";
+import * as libc from "../runtime/libc.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { CacheDirectory, refuseNesting } from "./cache_directory.ts";
 import type { Credentials } from "./credentials.ts";
@@ -17,6 +18,8 @@ export interface InitResult {
 export async function initFilesystem(
   options: { store: string; cache: string; credentials: Credentials | undefined },
 ): Promise<InitResult> {
+  // What is made here is private, as what the daemon makes.
+  libc.umask(0o077);
   refuseNesting({ cache: options.cache, store: storeDirectory(options.store) });
   const store = openStore({ ...options, url: options.store, create: true });
   const cache = CacheDirectory.open(options.cache);

@@ -82,7 +82,7 @@ export class DirectoryIdentity {
     if (foreign.length > 0) {
       throw new StoreError(
         "invalid",
-        `${this.root} holds other files (${foreign[0]}); name an empty directory for the store`,
+        `${this.root} is not empty and is no store of Zero (it holds ${foreign[0]})`,
       );
     }
     const own = join(this.root, ownDirectory);

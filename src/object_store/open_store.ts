@@ -76,6 +76,10 @@ async function openDirectory(
     return await DirectoryObjectStore.open(path, options);
   } catch (error) {
     if (!(error instanceof StoreError) || error.kind !== "invalid") throw error;
-    throw new UserError(error.message, { exitCode: ExitCode.usage, cause: error });
+    throw new UserError(error.message, {
+      hint: "name an empty directory for the store",
+      exitCode: ExitCode.refused,
+      cause: error,
+    });
   }
 }

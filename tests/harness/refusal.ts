@@ -4,9 +4,10 @@ import type { ScratchMount } from "./scratch_mount.ts";
 import { requireCode, run, type RunOptions, type RunResult } from "./zero_process.ts";
 
 /** What is looked at: everything but what every start writes (who holds the lock, the log, SQLite's index). */
-const SNAPSHOT = "find . \\( -name zero.log -o -name lock -o -name '*-shm' -o -name '*-wal' " +
+const SNAPSHOT =
+  "find . -xdev \\( -name zero.log -o -name lock -o -name '*-shm' -o -name '*-wal' " +
   "-o -name ballast \\) -prune -o -printf '%p %y %m %s %l\\n' | sort; " +
-  "find . -name zero.log -prune -o -name '*-shm' -prune -o -name '*-wal' -prune " +
+  "find . -xdev -name zero.log -prune -o -name '*-shm' -prune -o -name '*-wal' -prune " +
   "-o -name ballast -prune -o -name lock -prune -o -type f -print0 | sort -z | xargs -0r sha256sum";
 
 /** Names, types, sizes and bytes of all below a directory that is not a mount. */
