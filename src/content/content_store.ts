@@ -79,7 +79,7 @@ export class ContentStore {
       entryDurable: false,
     };
     this.#open.set(name, file);
-    this.#trim();
+    this.#trim(file);
     return file;
   }
 
@@ -104,10 +104,11 @@ export class ContentStore {
     checked(synced, "sync the folder of");
   }
 
-  #trim(): void {
+  /** Closes what was not used for longest, but never `used`. */
+  #trim(used: ContentFile): void {
     if (this.#open.size <= this.#limit) return;
     for (const [name, file] of this.#open) {
-      if (file.busy > 0) continue;
+      if (file.busy > 0 || file === used) continue;
       this.#open.delete(name);
       libc.close(file.fd);
       if (this.#open.size <= this.#limit) return;

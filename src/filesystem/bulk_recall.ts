@@ -40,18 +40,19 @@ export class BulkRecall {
   #advance(bulk: Bulk): void {
     const core = this.#core;
     const { file } = bulk;
-    const room = AT_ONCE - bulk.outstanding.size;
-    if (room > 0 && bulk.next >= 0) {
-      core.flush(file);
-      const rows = core.maps.absent(file.inode.id, { from: bulk.next, limit: room });
-      bulk.next = rows.length < room ? -1 : rows[rows.length - 1].index + 1;
-      for (const row of rows) bulk.outstanding.add(row.index);
-      this.#recalls.want(file, rows.map((row) => row.index), "bulk");
+    core.flush(file);
+    while (bulk.next >= 0 && bulk.outstanding.size < AT_ONCE && this.#bulks.has(bulk)) {
+      const limit = AT_ONCE - bulk.outstanding.size;
+      const rows = core.maps.absent(file.inode.id, { from: bulk.next, limit });
+      bulk.next = rows.length < limit ? -1 : rows[rows.length - 1].index + 1;
+      // What is being cut off is nobody's any more.
+      const end = file.inode.deadFrom ?? Infinity;
+      const indices = rows.map((row) => row.index).filter((index) => index < end);
+      for (const index of indices) bulk.outstanding.add(index);
+      this.#recalls.want(file, indices, "bulk");
       // What could not even be asked for (it is being punched) is left to the next call.
-      for (const row of rows) {
-        if (!file.recalls.has(row.index) && !file.volatile.has(row.index)) {
-          bulk.outstanding.delete(row.index);
-        }
+      for (const index of indices) {
+        if (!file.recalls.has(index) && !file.volatile.has(index)) bulk.outstanding.delete(index);
       }
     }
     if (bulk.outstanding.size === 0 && bulk.next < 0) {
@@ -66,14 +67,17 @@ export class BulkRecall {
     bulk.done(result);
   }
 
-  /** A chunk became resident, or will not come. */
+  /** A chunk became resident, is not wanted any more (written over, cut off), or will not come. */
   settled(file: FileState, index: number, failed?: string): void {
     for (const bulk of [...this.#bulks]) {
       if (bulk.file !== file || !bulk.outstanding.delete(index)) continue;
       if (failed !== undefined) this.#finish(bulk, { failed });
       else {
         bulk.recalled++;
-        this.#advance(bulk);
+        // Later: a program's request may be in the middle of changing these rows.
+        this.#core.timers.after(0, () => {
+          if (this.#bulks.has(bulk)) this.#advance(bulk);
+        });
       }
     }
   }

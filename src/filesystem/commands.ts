@@ -11,6 +11,8 @@ const WAITING_NAMED = 100;
 
 /** Answers a command; exactly once. */
 export type Answer = (result: unknown) => void;
+/** Answers a command with an error instead, later than `run` could throw it. */
+export type Fail = (error: unknown) => void;
 
 export class CommandRunner {
   readonly #filesystem: Filesystem;
@@ -27,8 +29,12 @@ export class CommandRunner {
     this.#stop = options.stop;
   }
 
-  /** Runs a command. Throws what it throws; otherwise `answer` is called, now or later. */
-  run<K extends keyof Commands>(command: K, argument: Commands[K][0], answer: Answer): void {
+  /** Runs a command. Throws what it throws; otherwise `answer` or `fail` is called, now or later. */
+  run<K extends keyof Commands>(
+    command: K,
+    argument: Commands[K][0],
+    { answer, fail }: { answer: Answer; fail: Fail },
+  ): void {
     const fs = this.#filesystem;
     const name: keyof Commands = command;
     // One cast in one place: the pairs are checked where they are declared (Commands).
@@ -78,7 +84,7 @@ export class CommandRunner {
       case "pin":
         return answer(this.#pin(a));
       case "flush":
-        return this.#flush(answer);
+        return this.#flush({ answer, fail });
       case "residency":
         return answer(this.#residency(a.inode));
       case "resolve":
@@ -184,6 +190,8 @@ export class CommandRunner {
   #pin({ inode: id, pinned }: Commands["pin"][0]): void {
     const core = this.#filesystem.core;
     const inode = core.inodes.require(id);
+    const file = core.files.peek(id);
+    if (file !== undefined) core.flush(file);
     core.database.transaction(() => {
       inode.pinned = pinned;
       core.inodes.writeContent(inode);
@@ -191,14 +199,15 @@ export class CommandRunner {
   }
 
   /** Everything that was acknowledged so far is durable when this answers. */
-  #flush(answer: Answer): void {
+  #flush({ answer, fail }: { answer: Answer; fail: Fail }): void {
     const core = this.#filesystem.core;
     core.flushAll();
     core.inodes.flushPending(Infinity);
     core.usage.flush();
     core.helper.syncAll((errno) => {
-      if (errno !== 0) core.syncFailed(errno, "the cache's disk");
-      answer(undefined);
+      if (errno === 0 && !core.suspect) return answer(undefined);
+      core.syncFailed(errno, "the cache's disk");
+      fail(new FsError(Errno.EIO, core.readOnlyReason));
     });
   }
 

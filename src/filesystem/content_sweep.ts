@@ -30,16 +30,16 @@ export class ContentSweep {
   }
 
   #slice(): boolean {
-    const core = this.#core;
+    const directory = this.#core.store.directory;
     if (!this.#started) {
       this.#started = true;
-      const row = core.database.statement("SELECT max(id) AS id FROM inode").get() as {
+      const row = this.#core.database.statement("SELECT max(id) AS id FROM inode").get() as {
         id: number;
       };
       this.#newest = row.id;
-      for (const top of this.#list(core.store.directory)) {
-        const path = `${core.store.directory}/${top}`;
-        for (const leaf of this.#list(path)) this.#folders.push(`${path}/${leaf}`);
+      for (const top of this.#list(directory).filter(isFolder)) {
+        const leaves = this.#list(`${directory}/${top}`).filter(isFolder);
+        for (const leaf of leaves) this.#folders.push(`${directory}/${top}/${leaf}`);
       }
       return true;
     }
@@ -54,17 +54,26 @@ export class ContentSweep {
       if (this.#isGarbage(name)) garbage.push(`${this.#folder}/${name}`);
       else this.#removeNewer(name);
     }
-    if (garbage.length > 0) {
-      core.helper.unlink(garbage, (errno) => {
-        if (errno !== 0) {
-          core.emit({ event: "defect", message: `sweeping content failed with errno ${errno}` });
-        }
-        core.space.forgetReading();
-      });
-    }
+    if (garbage.length > 0) this.#unlink(garbage);
     return true;
   }
 
+  /** Rows that do not name these files become durable first: an eviction or deletion may be under way. */
+  #unlink(paths: string[]): void {
+    const core = this.#core;
+    const done = (errno: number) => {
+      core.space.forgetReading();
+      if (errno === 0) return;
+      core.emit({ event: "defect", message: `sweeping content failed with errno ${errno}` });
+    };
+    core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
+      if (errno === 0) return core.helper.unlink(paths, done);
+      core.syncFailed(errno, "the metadata");
+      done(errno);
+    });
+  }
+
+  /** Older incarnations, and inodes that are gone, are never named again: what is garbage stays it. */
   #isGarbage(name: string): boolean {
     const parsed = parseContentName(name);
     if (parsed === undefined || parsed.inode > this.#newest) return false;
@@ -81,3 +90,5 @@ export class ContentSweep {
     this.#core.store.remove(parsed.inode, parsed.incarnation);
   }
 }
+
+const isFolder = (name: string) => /^[0-9a-f]{2}$/.test(name);

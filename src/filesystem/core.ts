@@ -4,7 +4,7 @@
  * each part owns its own behaviour.
  */
 import { Errno } from "../domain/errno.ts";
-import { FsError } from "../domain/errors.ts";
+import { FsError, invariant } from "../domain/errors.ts";
 import type { ContentFile, ContentStore } from "../content/content_store.ts";
 import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
 import type { ChunkTable } from "../metadata/chunk_table.ts";
@@ -14,7 +14,7 @@ import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
-import type { DiskHelper } from "./disk_helper.ts";
+import { type DiskHelper, guardedHelper } from "./disk_helper.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
@@ -64,6 +64,8 @@ export class Core implements CoreParts {
   settings: FilesystemSettings;
   /** Why nothing may be changed any more; undefined while everything is well. */
   readOnlyReason: string | undefined;
+  /** A sync has failed, in this mount or before: nothing says that what was written is on the disk. */
+  suspect: boolean;
   /** Counts uses of chunks, for "coldest first". */
   tick = 0;
   /** Inodes whose content was written and not synced since (law 7). */
@@ -84,13 +86,29 @@ export class Core implements CoreParts {
     this.files = parts.files;
     this.store = parts.store;
     this.space = parts.space;
-    this.helper = parts.helper;
+    this.helper = guardedHelper(parts.helper, (action) => this.guard(action));
     this.lot = parts.lot;
     this.timers = parts.timers;
     this.clock = parts.clock;
     this.settings = parts.settings;
     this.chunkSize = parts.chunkSize;
     this.emit = parts.emit;
+    this.suspect = parts.database.setting("suspect") !== undefined;
+  }
+
+  /**
+   * Runs what nobody would catch: callbacks of the disk, timers, background work. A failing disk must
+   * not end the loop; a defect makes the mount read-only.
+   */
+  guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const what = error instanceof Error ? error.stack ?? error.message : String(error);
+      if (error instanceof FsError) this.space.forgetReading();
+      else this.goReadOnly(`a defect: ${what}`);
+      this.emit({ event: "defect", message: what });
+    }
   }
 
   /** Throws EROFS while nothing may be changed. */
@@ -105,14 +123,20 @@ export class Core implements CoreParts {
     this.emit({ event: "readOnly", reason });
   }
 
+  /** Names the content file of an inode that has none yet. */
+  incarnate(inode: Inode): void {
+    if (inode.incarnation > 0) return;
+    inode.incarnation = 1;
+    this.inodes.touch(inode);
+    // A power cut may have taken back the inode that had this number, and left its bytes.
+    this.store.remove(inode.id, inode.incarnation);
+  }
+
   /** The file's content, opened; made where it does not exist yet and `create`. */
   content(inode: Inode, create: boolean): ContentFile | undefined {
     if (inode.incarnation === 0) {
       if (!create) return undefined;
-      inode.incarnation = 1;
-      this.inodes.touch(inode);
-      // A power cut may have taken back the inode that had this number, and left its bytes.
-      this.store.remove(inode.id, inode.incarnation);
+      this.incarnate(inode);
     }
     return this.store.open(inode.id, inode.incarnation, create);
   }
@@ -121,6 +145,8 @@ export class Core implements CoreParts {
   flush(file: FileState): void {
     const inode = file.inode;
     if (!inode.pending && file.pendingRows.size === 0) return;
+    // Rows count as written once committed, which an outer transaction could still undo.
+    invariant(!this.database.inTransaction, "a file is flushed inside a transaction");
     this.database.transaction(() => {
       for (const row of file.pending()) this.maps.put(inode.id, row);
       this.inodes.write(inode);
@@ -214,6 +240,7 @@ export class Core implements CoreParts {
 
   /** Law 7: a failed sync is never later reported as success. */
   syncFailed(errno: number, what: string): void {
+    this.suspect = true;
     this.goReadOnly(`syncing ${what} failed (errno ${errno}); check the cache's disk`);
     try {
       this.database.setSetting("suspect", `a sync of ${what} failed with errno ${errno}`);

@@ -70,7 +70,7 @@ export class CrashRepair {
 
   #trim(inode: Inode): void {
     const file = this.#core.files.acquire(inode);
-    file.leftover++;
+    file.cuts++;
     this.#reaper.trimLater(file);
   }
 

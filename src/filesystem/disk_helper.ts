@@ -23,3 +23,17 @@ export interface DiskHelper {
   /** Moves what the WAL holds into the database, as far as nobody reads it. */
   checkpoint(done: (errno: number) => void): void;
 }
+
+/** The same helper, whose callbacks run under `guard`: one that throws must not keep others from running. */
+export function guardedHelper(
+  helper: DiskHelper,
+  guard: (action: () => void) => void,
+): DiskHelper {
+  const guarded = (done: (errno: number) => void) => (errno: number) => guard(() => done(errno));
+  return {
+    sync: (job, done) => helper.sync(job, guarded(done)),
+    unlink: (paths, done) => helper.unlink(paths, guarded(done)),
+    syncAll: (done) => helper.syncAll(guarded(done)),
+    checkpoint: (done) => helper.checkpoint(guarded(done)),
+  };
+}

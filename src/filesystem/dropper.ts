@@ -52,6 +52,8 @@ export class Dropper {
 
   /** Why a whole file must stay; undefined when it may go. */
   #refuse(inode: Inode, generation: number): Refusal | undefined {
+    // Law 7: once a sync has failed, nothing says that a row is durable.
+    if (this.#core.suspect) return "gone";
     if (!isRegular(inode) || inode.resident === 0 || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
     if (inode.dirty || inode.local > 0) return "dirty";
@@ -113,6 +115,7 @@ export class Dropper {
     core.unsynced.delete(inode.id);
     core.files.peek(inode.id)?.forgetRows();
     core.store.close(inode.id, incarnation);
+    core.store.remove(inode.id, inode.incarnation);
     this.#reaper.unlink(core.store.path(inode.id, incarnation), bytes);
   }
 
@@ -154,12 +157,13 @@ export class Dropper {
   /** Chunks of open files, coldest first; those that a parked request uses stay. */
   spill({ bytes }: Commands["spill"][0]): number {
     const core = this.#core;
+    if (core.suspect) return 0;
     const chunks: { file: FileState; row: MapRow; tick: number }[] = [];
     for (const file of core.files.values()) {
       if (file.inode.resident === file.inode.local || file.inode.deadFrom !== undefined) continue;
       if (file.inode.pinned) continue;
       core.flush(file);
-      const used = new Set([...file.parked].flatMap((parking) => [...parking.indices]));
+      const used = new Set([...file.parked].flatMap((parking) => [...parking.uses]));
       for (const row of core.maps.droppable(file.inode.id, { from: 0, limit: SLICE_ROWS })) {
         if (used.has(row.index) || file.punching.has(row.index)) continue;
         chunks.push({ file, row, tick: file.touched.get(row.index) ?? 0 });
@@ -199,16 +203,8 @@ export class Dropper {
     core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
       file.jobs--;
       if (errno !== 0) core.syncFailed(errno, "the metadata");
-      const content = errno === 0 ? core.content(inode, false) : undefined;
-      for (const row of rows) {
-        const still = file.row(row.index);
-        if (
-          content !== undefined && still !== null && !still.resident && still.chunk === row.chunk
-        ) {
-          core.store.punch(content, row.index * core.chunkSize, core.chunkSize);
-        }
-        file.punching.delete(row.index);
-      }
+      if (errno === 0) core.guard(() => this.#punchRows(file, rows));
+      for (const row of rows) file.punching.delete(row.index);
       core.space.leaving -= bytes;
       core.space.forgetReading();
       if (inode.resident === 0) core.usage.setResident(inode.id, false, 0);
@@ -217,5 +213,16 @@ export class Dropper {
       core.files.dropIfIdle(file);
       this.onFreed();
     });
+  }
+
+  #punchRows(file: FileState, rows: MapRow[]): void {
+    const core = this.#core;
+    const content = core.content(file.inode, false);
+    if (content === undefined) return;
+    for (const row of rows) {
+      const still = file.row(row.index);
+      if (still === null || still.resident || still.chunk !== row.chunk) continue;
+      core.store.punch(content, row.index * core.chunkSize, core.chunkSize);
+    }
   }
 }

@@ -6,7 +6,6 @@
 import { invariant } from "../domain/errors.ts";
 import type { MapRow, MapTable } from "../metadata/map_table.ts";
 import type { Inode } from "./inode.ts";
-import type { InodeCache } from "./inode_cache.ts";
 import type { Parking } from "./parking_lot.ts";
 
 /** A chunk that has been asked for. */
@@ -16,6 +15,8 @@ export interface Recall {
   /** Charge set aside for it; 0 while it waits for space. */
   reserved: number;
   urgency: "reader" | "ahead" | "bulk";
+  /** Somebody wants the whole file: readers come and go. */
+  bulk: boolean;
   /** The engine knows of it. */
   announced: boolean;
 }
@@ -48,12 +49,14 @@ export class FileState {
   /** Truncated to nothing since it was opened: its close flushes, as ext4 does. */
   truncated = false;
   /**
-   * Not 0: the content file may hold bytes that the file has lost by truncation, until its trimming is
-   * durable; nothing may grow over them before, or a power cut could bring them back.
+   * How often rows were taken away, and how many of these are settled: until they are equal, the content
+   * file may hold bytes that the file has lost. What is not durably lost must not be trimmed away, and
+   * nothing may grow over what is not durably trimmed, or a power cut could bring it back.
    */
-  leftover = 0;
-  /** A sync of recalled bytes is under way. */
-  settling = false;
+  cuts = 0;
+  cutsSettled = 0;
+  /** Recalled chunks that the sync under way covers; undefined while there is none. */
+  settling: Set<number> | undefined;
 
   constructor(inode: Inode, maps: MapTable) {
     this.inode = inode;
@@ -115,6 +118,11 @@ export class FileState {
     this.#rows.set(index, row);
   }
 
+  /** The content file may hold bytes that the file has lost. */
+  get leftover(): boolean {
+    return this.cuts !== this.cutsSettled;
+  }
+
   get idle(): boolean {
     return this.handles === 0 && this.jobs === 0 && this.parked.size === 0 &&
       this.recalls.size === 0 && this.volatile.size === 0 && this.punching.size === 0 &&
@@ -157,14 +165,5 @@ export class FileTable {
 
   values(): Iterable<FileState> {
     return this.#files.values();
-  }
-
-  /** Forgets every file without a word; only when the isolate ends or the inode is gone. */
-  remove(inodes: InodeCache, id: number): void {
-    const file = this.#files.get(id);
-    if (file === undefined) return;
-    this.#files.delete(id);
-    file.inode.holds--;
-    inodes.forget(id);
   }
 }

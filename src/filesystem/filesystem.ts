@@ -104,6 +104,7 @@ export class Filesystem implements FilesystemOperations {
     this.#opener.onClosed = (inode) => this.namespace.released(inode);
     this.recalls.onSettled = (file, index, failed) => this.bulk.settled(file, index, failed);
     this.reaper.onFreed = this.dropper.onFreed = () => this.spaceQueue.relieve();
+    this.reaper.onHeld = (file) => this.recalls.forgetAll(file);
     core.lot.onAbandoned = (parking) => this.recalls.abandoned(parking);
   }
 
@@ -112,9 +113,11 @@ export class Filesystem implements FilesystemOperations {
     return {
       resize: (request, inode, size) => {
         const file = core.files.acquire(inode);
-        const parked = this.#resizer.resize(request, file, size);
-        core.files.dropIfIdle(file);
-        return parked;
+        try {
+          return this.#resizer.resize(request, file, size);
+        } finally {
+          core.files.dropIfIdle(file);
+        }
       },
       beforeReplace: (request, source) => this.#syncer.beforeReplace(request, source),
       replaced: (source, victim, name) => {
@@ -276,7 +279,14 @@ export class Filesystem implements FilesystemOperations {
     const inode = this.core.inodes.require(request.inode);
     return this.#withBallast(() => {
       const reply = this.#opener.open(request, inode);
-      if (reply !== PARKED && request.killPrivileges) this.namespace.killPrivileges(inode, request);
+      if (reply === PARKED || !request.killPrivileges) return reply;
+      try {
+        this.namespace.killPrivileges(inode, request);
+      } catch (error) {
+        // The kernel never learns of this handle, so it would never be released.
+        this.#opener.forget(reply.handle);
+        throw error;
+      }
       return reply;
     });
   }
@@ -361,8 +371,9 @@ export class Filesystem implements FilesystemOperations {
   /** A signal for a parked reader or writer: it ends only for signals that would end the program. */
   interrupt(unique: number): void {
     const parking = this.core.lot.find(unique);
-    if (parking === undefined || parking.reason === "sync") return;
-    if (fatalSignalPending(parking.request.pid)) this.core.lot.fail(parking, Errno.EINTR);
+    if (parking === undefined) return;
+    if (parking.reason === "sync") this.core.lot.noteInterrupt(parking);
+    else if (fatalSignalPending(parking.request.pid)) this.core.lot.fail(parking, Errno.EINTR);
   }
 
   destroy(): void {

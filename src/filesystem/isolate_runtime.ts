@@ -59,7 +59,9 @@ export class FilesystemRuntime {
   readonly #filesystem: Filesystem;
   readonly #session: Session;
   readonly #disks: DiskClient;
-  readonly #timers = new TimerQueue(() => systemClock.monotonicMs());
+  readonly #timers = new TimerQueue(() => systemClock.monotonicMs(), {
+    guard: (action) => this.#core.guard(action),
+  });
   readonly #commands: CommandRunner;
   readonly #poll: libc.PollSet;
   #ready = false;
@@ -274,8 +276,9 @@ export class FilesystemRuntime {
       if (message.bytes !== undefined) {
         argument.bytes = bytesAt(message.bytes.address, message.bytes.length);
       }
-      this.#commands.run(command, argument as never, (result) => {
-        this.#post({ kind: "answer", id, result });
+      this.#commands.run(command, argument as never, {
+        answer: (result) => this.#post({ kind: "answer", id, result }),
+        fail: (error) => this.#post({ kind: "error", id, error: plain(error) }),
       });
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof UserError)) {

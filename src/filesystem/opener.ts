@@ -38,11 +38,15 @@ export class Opener {
     const truncates = (request.flags & O.TRUNC) !== 0;
     if (writes || truncates) core.requireWritable();
     const file = core.files.acquire(inode);
-    if (truncates) {
-      const parked = this.#resizer.resize(request, file, 0);
-      if (parked !== undefined) return parked;
+    try {
+      if (truncates) {
+        const parked = this.#resizer.resize(request, file, 0);
+        if (parked !== undefined) return parked;
+      }
+      return this.reply(inode, request.flags);
+    } finally {
+      core.files.dropIfIdle(file);
     }
-    return this.reply(inode, request.flags);
   }
 
   /** A new handle. Read-only ones have nothing to flush. */
@@ -60,7 +64,7 @@ export class Opener {
   release(request: ReleaseRequest): void {
     const core = this.#core;
     const { file, writes } = this.#handles.release(request.handle);
-    core.flush(file);
+    this.#flush(file);
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
       file.truncated = false;
@@ -68,6 +72,22 @@ export class Opener {
     }
     if (file.handles === 0) this.onClosed(file.inode);
     core.files.dropIfIdle(file);
+  }
+
+  /** close(2) has told of a full disk. What cannot be written now is tried again every second. */
+  #flush(file: FileState): void {
+    try {
+      this.#core.flush(file);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.#core.space.forgetReading();
+    }
+  }
+
+  /** Takes back a handle that nobody has heard of. */
+  forget(handle: number): void {
+    const { file } = this.#handles.release(handle);
+    this.#core.files.dropIfIdle(file);
   }
 
   /** The engine looks for itself; once in a while is enough to wake it. */

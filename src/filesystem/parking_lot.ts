@@ -3,6 +3,7 @@
  * and what a signal does to them. A request that parks again for the same reason keeps its deadline.
  */
 import { Errno } from "../domain/errno.ts";
+import { FsError } from "../domain/errors.ts";
 import { keepData, PARKED } from "../fuse/operations.ts";
 import type { Parked, RequestHeader, SessionPort, WriteRequest } from "../fuse/operations.ts";
 import type { FileState } from "./file_state.ts";
@@ -14,8 +15,10 @@ export interface Parking {
   readonly operation: string;
   readonly reason: ParkReason;
   readonly file: FileState | undefined;
-  /** Chunks it waits for (recall), or uses (everything else); never spilled meanwhile. */
+  /** Chunks it waits for (recall). */
   readonly indices: readonly number[];
+  /** Chunks it will use when it runs: never spilled meanwhile. */
+  readonly uses: readonly number[];
   /** Space it needs, bytes. */
   readonly bytes: number;
   readonly sinceMs: number;
@@ -32,8 +35,13 @@ export class ParkingLot {
   readonly #session: () => SessionPort;
   readonly #nowMs: () => number;
   readonly #parked = new Map<number, Parking>();
-  /** How a request that runs again was parked before. */
-  readonly #before = new WeakMap<RequestHeader, Parking>();
+  /** Since when and until when a request waits for each reason, however often it ran meanwhile. */
+  readonly #waits = new WeakMap<
+    RequestHeader,
+    Map<ParkReason, { sinceMs: number; deadlineMs: number }>
+  >();
+  /** Requests whose program was signalled while they waited for what nothing ends early. */
+  readonly #interrupted = new WeakSet<RequestHeader>();
   #writeBytes = 0;
   /** Called when a parked request leaves without having been served. */
   onAbandoned: (parking: Parking) => void = () => {};
@@ -59,25 +67,35 @@ export class ParkingLot {
       reason: ParkReason;
       file?: FileState;
       indices?: readonly number[];
+      uses?: readonly number[];
       bytes?: number;
       timeoutMs?: number;
       lateErrno?: number;
     },
   ): Parked {
-    const before = this.#before.get(request);
-    const again = before !== undefined && before.reason === options.reason;
+    if (options.reason !== "sync" && this.#interrupted.has(request)) {
+      this.#interrupted.delete(request);
+      if (fatalSignalPending(request.pid)) throw new FsError(Errno.EINTR);
+    }
+    const nowMs = this.#nowMs();
+    let waits = this.#waits.get(request);
+    const first = waits === undefined;
+    if (waits === undefined) this.#waits.set(request, waits = new Map());
+    const wait = waits.get(options.reason) ??
+      { sinceMs: nowMs, deadlineMs: nowMs + (options.timeoutMs ?? Infinity) };
+    waits.set(options.reason, wait);
     const parking: Parking = {
       request,
       operation: options.operation,
       reason: options.reason,
       file: options.file,
       indices: options.indices ?? [],
+      uses: options.uses ?? options.indices ?? [],
       bytes: options.bytes ?? 0,
-      sinceMs: again ? before.sinceMs : this.#nowMs(),
-      deadlineMs: again ? before.deadlineMs : this.#nowMs() + (options.timeoutMs ?? Infinity),
+      ...wait,
       lateErrno: options.lateErrno ?? Errno.EIO,
     };
-    if ("data" in request && before === undefined) keepData(request as WriteRequest);
+    if ("data" in request && first) keepData(request as WriteRequest);
     this.#writeBytes += dataLength(request);
     this.#parked.set(request.unique, parking);
     parking.file?.parked.add(parking);
@@ -100,8 +118,12 @@ export class ParkingLot {
   /** Runs the request again. */
   resume(parking: Parking): void {
     if (!this.#leave(parking)) return;
-    this.#before.set(parking.request, parking);
     this.#session().resume(parking.request);
+  }
+
+  /** The program was signalled: looked at again should the request wait for longer things. */
+  noteInterrupt(parking: Parking): void {
+    this.#interrupted.add(parking.request);
   }
 
   fail(parking: Parking, errno: number): void {

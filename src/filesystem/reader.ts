@@ -47,6 +47,7 @@ export class Reader {
         reason: "recall",
         file,
         indices: absent,
+        uses: Array.from({ length: last - first + 1 }, (_, i) => first + i),
         timeoutMs: core.settings.recallTimeoutMs,
       });
     }

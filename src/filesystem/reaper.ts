@@ -3,7 +3,7 @@
  * rows of files that are gone or cut short, sweeping garbage versions, trimming content files whose
  * rows are durably gone. Everything here may be interrupted by a crash and is found again at mount.
  */
-import type { ContentFile } from "../content/content_store.ts";
+import { FsError } from "../domain/errors.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { OrphanTable } from "../metadata/orphan_table.ts";
 import type { XattrTable } from "../metadata/xattr_table.ts";
@@ -14,6 +14,8 @@ import type { Inode } from "./inode.ts";
 export const SLICE_ROWS = 1000;
 /** Nameless inodes that are deleted in one transaction, as long as they are small. */
 const DISCARDS_AT_ONCE = 64;
+/** How long background work rests after the disk was full, milliseconds. */
+const REST_MS = 1000;
 /** How long content that has no rows any more may stay, so that its trimming is shared, milliseconds. */
 const TRIM_MS = 200;
 
@@ -32,6 +34,10 @@ export class Reaper {
   #trimTimer: (() => void) | undefined;
   #unlinks: { path: string; bytes: number }[] = [];
   #unlinking = false;
+  /** A full disk: background work rests for a moment. */
+  #resting = false;
+  /** Told of a nameless file that would go but for what is remembered of it. */
+  onHeld: (file: FileState) => void = () => {};
 
   constructor(core: Core, tables: { orphans: OrphanTable; xattrs: XattrTable }) {
     this.#core = core;
@@ -45,6 +51,7 @@ export class Reaper {
 
   /** True while a slice of work waits. */
   get busy(): boolean {
+    if (this.#resting) return false;
     return this.#jobs.length > 0 || this.#discards.length > 0 ||
       (this.#unlinks.length > 0 && !this.#unlinking);
   }
@@ -54,14 +61,29 @@ export class Reaper {
     this.#jobs.push(job);
   }
 
-  /** Does one slice. */
+  /** Does one slice. One that a full disk has undone is done again later. */
   step(): void {
-    if (this.#discards.length > 0) this.#discardSome();
-    else if (this.#jobs.length > 0) {
-      const job = this.#jobs.shift()!;
-      if (job()) this.#jobs.push(job);
+    try {
+      if (this.#discards.length > 0) this.#discardSome();
+      else if (this.#jobs.length > 0) {
+        const job = this.#jobs.shift()!;
+        if (this.#again(job)) this.#jobs.push(job);
+      }
+    } catch (error) {
+      this.#resting = true;
+      this.#core.timers.after(REST_MS, () => this.#resting = false);
+      throw error;
     }
     if (this.#unlinks.length > 0 && !this.#unlinking) this.#unlinkSome();
+  }
+
+  #again(job: BackgroundJob): boolean {
+    try {
+      return job();
+    } catch (error) {
+      if (error instanceof FsError) this.#jobs.push(job);
+      throw error;
+    }
   }
 
   /** After mount: what an earlier mount left half done. */
@@ -78,7 +100,7 @@ export class Reaper {
       return ids.length === SLICE_ROWS;
     });
     const dead = core.database.statement(
-      `SELECT id FROM inode WHERE dead_from IS NOT NULL LIMIT ${SLICE_ROWS}`,
+      `SELECT id FROM inode WHERE dead_from IS NOT NULL`,
     ).all() as { id: number }[];
     for (const { id } of dead) {
       const inode = core.inodes.get(id);
@@ -99,9 +121,28 @@ export class Reaper {
   }
 
   #discardSome(): void {
+    const batch = this.#discards.splice(0, DISCARDS_AT_ONCE).filter((id) => this.#isFree(id));
+    try {
+      this.#discardBatch(batch);
+    } catch (error) {
+      this.#discards.unshift(...batch);
+      throw error;
+    }
+  }
+
+  /** False: something is under way with it; it comes back here when that is over. */
+  #isFree(id: number): boolean {
+    const file = this.#core.files.peek(id);
+    if (file === undefined) return true;
+    this.#held.add(id);
+    this.onHeld(file);
+    return false;
+  }
+
+  #discardBatch(batch: number[]): void {
     const core = this.#core;
-    const batch = this.#discards.splice(0, DISCARDS_AT_ONCE);
     const big: number[] = [];
+    const removed: { id: number; incarnation: number }[] = [];
     const gone: { path: string; bytes: number }[] = [];
     let freed = 0;
     core.database.transaction(() => {
@@ -109,16 +150,12 @@ export class Reaper {
       for (const id of batch) {
         const inode = core.inodes.get(id);
         if (inode === undefined || inode.nlink > 0) continue;
-        if (inode.holds > 0) {
-          this.#held.add(id);
-          continue;
-        }
         const rows = core.maps.range(id, { from: 0, until: Infinity, limit: rowsLeft + 1 });
         const whole = rows.length <= rowsLeft;
         if (!whole) rows.pop();
         rowsLeft -= rows.length;
         for (const row of rows) core.maps.remove(id, row.index);
-        freed += this.#subtract(inode, rows);
+        freed += this.subtract(inode, rows);
         core.inodes.writeContent(inode);
         if (!whole) {
           big.push(id);
@@ -126,15 +163,18 @@ export class Reaper {
         }
         if (inode.incarnation > 0) {
           gone.push({ path: core.store.path(id, inode.incarnation), bytes: 0 });
-          core.store.close(id, inode.incarnation);
         }
+        removed.push({ id, incarnation: inode.incarnation });
         while (this.#xattrs.deleteSome(id, SLICE_ROWS));
         this.#orphans.delete(id);
-        core.usage.remove(id);
-        core.unsynced.delete(id);
         core.inodes.remove(id);
       }
     });
+    for (const { id, incarnation } of removed) {
+      core.store.close(id, incarnation);
+      core.usage.remove(id);
+      core.unsynced.delete(id);
+    }
     core.space.resident -= freed;
     if (gone.length > 0) {
       gone[gone.length - 1].bytes = freed;
@@ -144,12 +184,15 @@ export class Reaper {
     this.#discards.unshift(...big);
   }
 
-  /** Takes rows out of an inode's sums. Returns the charge of those that were resident. */
-  #subtract(inode: Inode, rows: MapRow[]): number {
+  /**
+   * In transaction: takes rows out of an inode's sums, but for what each keeps. Returns the charge of
+   * those that were resident, for the accountant once it is committed.
+   */
+  subtract(inode: Inode, rows: MapRow[], kept?: MapRow): number {
     const core = this.#core;
     let resident = 0;
     for (const row of rows) {
-      const charge = core.charge(row.length);
+      const charge = core.charge(row.length) - core.charge(kept?.length ?? 0);
       inode.allocated -= charge;
       if (row.resident) {
         inode.resident -= charge;
@@ -160,30 +203,28 @@ export class Reaper {
     return resident;
   }
 
-  /** The same, with the accountant told at once. The caller writes the inode. */
-  forgetSums(inode: Inode, rows: MapRow[]): void {
-    this.#core.space.resident -= this.#subtract(inode, rows);
-  }
-
   /** Deletes map rows from `deadFrom` on, slice by slice; whoever needs them is parked meanwhile. */
   deleteDeadRows(file: FileState): void {
     const core = this.#core;
     const inode = file.inode;
     file.jobs++;
     this.add(() => {
-      const rows = core.maps.range(inode.id, {
-        from: inode.deadFrom!,
-        until: Infinity,
-        limit: SLICE_ROWS,
-      });
+      // The sums are written below: rows that they count must not be in memory only.
+      core.flush(file);
+      const from = inode.deadFrom!;
+      const rows = core.maps.range(inode.id, { from, until: Infinity, limit: SLICE_ROWS });
       const done = rows.length < SLICE_ROWS;
-      const freed = this.#subtract(inode, rows);
-      core.database.transaction(() => {
+      const freed = core.database.transaction(() => {
+        const resident = this.subtract(inode, rows);
         for (const row of rows) core.maps.remove(inode.id, row.index);
         if (done) inode.deadFrom = undefined;
         core.inodes.writeContent(inode);
+        return resident;
       });
       core.space.resident -= freed;
+      // Whoever looked meanwhile has seen rows that are gone now.
+      file.forgetRows(from);
+      if (inode.incarnation > 0) file.cuts++;
       if (!done) return true;
       file.jobs--;
       this.trimLater(file);
@@ -200,6 +241,7 @@ export class Reaper {
 
   /** A chunk became a hole: once that is durable, its bytes go, unless it was written again. */
   punchLater(file: FileState, index: number): void {
+    if (file.inode.incarnation > 0) file.cuts++;
     this.#trim(file, index);
   }
 
@@ -227,53 +269,67 @@ export class Reaper {
     const trims = [...this.#trims].map(([file, indices]) => ({
       file,
       indices,
-      leftover: file.leftover,
+      cuts: file.cuts,
     }));
     this.#trims.clear();
     core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
       if (errno !== 0) core.syncFailed(errno, "the metadata");
-      for (const { file, indices, leftover } of trims) {
-        const content = errno === 0 ? this.#trimFile(file, indices) : undefined;
-        this.#syncTrimmed(file, { content, leftover });
+      for (const { file, indices, cuts } of trims) {
+        if (errno !== 0) this.#trimmed(file, cuts);
+        else if (file.cuts !== cuts) this.#trimAgain(file, indices);
+        else core.guard(() => this.#trimFile(file, { indices, cuts }));
       }
       core.space.forgetReading();
     });
   }
 
-  /** What was trimmed must not come back: only then may the file grow there again. */
-  #syncTrimmed(
-    file: FileState,
-    { content, leftover }: { content: ContentFile | undefined; leftover: number },
-  ): void {
-    const core = this.#core;
-    const done = () => {
-      file.jobs--;
-      if (file.leftover === leftover) file.leftover = 0;
-      core.lot.wake(file, "sync");
-      core.files.dropIfIdle(file);
-    };
-    if (content === undefined || leftover === 0) return done();
-    core.helper.sync({ files: [content], folders: [], wal: false }, (errno) => {
-      if (errno !== 0) core.syncFailed(errno, `the trimmed content of inode ${file.inode.id}`);
-      done();
-    });
+  /** Rows went since, and are not durable yet: their bytes must stay until they are. */
+  #trimAgain(file: FileState, indices: Set<number>): void {
+    this.trimLater(file);
+    for (const index of indices) this.#trims.get(file)?.add(index);
+    file.jobs--;
+    this.#core.lot.wake(file, "sync");
   }
 
-  #trimFile(file: FileState, indices: Set<number>): ContentFile | undefined {
+  #trimFile(file: FileState, trim: { indices: Set<number>; cuts: number }): void {
+    try {
+      this.#trimDurably(file, trim);
+    } catch (error) {
+      this.#trimmed(file, trim.cuts);
+      throw error;
+    }
+  }
+
+  #trimDurably(
+    file: FileState,
+    { indices, cuts }: { indices: Set<number>; cuts: number },
+  ): void {
     const core = this.#core;
     const inode = file.inode;
     const content = core.content(inode, false);
-    if (content === undefined) return undefined;
+    if (content === undefined) return this.#trimmed(file, cuts);
+    if (!core.flushIfPossible(file)) return this.#trimAgain(file, indices);
     for (const index of indices) {
       if (file.row(index) === null) {
         core.store.punch(content, index * core.chunkSize, core.chunkSize);
       }
     }
-    if (!core.flushIfPossible(file)) return content;
     const last = core.maps.last(inode.id);
     const end = last === undefined ? 0 : last.index * core.chunkSize + last.length;
     if (core.store.length(content) > end) core.store.truncate(content, end);
-    return content;
+    if (!file.leftover) return this.#trimmed(file, cuts);
+    // What was trimmed must not come back: only then may the file grow there again.
+    core.helper.sync({ files: [content], folders: [], wal: false }, (errno) => {
+      if (errno !== 0) core.syncFailed(errno, `the trimmed content of inode ${inode.id}`);
+      this.#trimmed(file, cuts);
+    });
+  }
+
+  #trimmed(file: FileState, cuts: number): void {
+    file.jobs--;
+    file.cutsSettled = Math.max(file.cutsSettled, cuts);
+    this.#core.lot.wake(file, "sync");
+    this.#core.files.dropIfIdle(file);
   }
 
   /** Unlinks a content file; `bytes` stay counted until the disk has let go of them. */
@@ -298,8 +354,8 @@ export class Reaper {
       this.onFreed();
     };
     core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
-      if (errno !== 0) {
-        core.syncFailed(errno, "the metadata");
+      if (errno !== 0 || core.suspect) {
+        if (errno !== 0) core.syncFailed(errno, "the metadata");
         return done(errno, "syncing the metadata before content is unlinked");
       }
       core.helper.unlink(batch.map(({ path }) => path), (failed) => {

@@ -4,7 +4,7 @@
  * and writes the resident rows after a sync, in batches. Late bytes never overwrite newer ones.
  */
 import { Errno } from "../domain/errno.ts";
-import { FsError } from "../domain/errors.ts";
+import { FsError, invariant } from "../domain/errors.ts";
 import type { Core } from "./core.ts";
 import type { FileState, Recall } from "./file_state.ts";
 import type { Parking } from "./parking_lot.ts";
@@ -49,6 +49,7 @@ export class Recalls {
     for (const index of indices) {
       const known = file.recalls.get(index);
       if (known !== undefined) {
+        if (urgency === "bulk") known.bulk = true;
         if (urgency === "reader" && known.urgency !== "reader") {
           known.urgency = "reader";
           if (known.announced) {
@@ -65,9 +66,18 @@ export class Recalls {
       const size = this.#core.charge(row.length);
       // What nobody waits for must not drive anything else out.
       if (urgency === "ahead" && this.#core.space.excess("high") + size > 0) continue;
-      const recall: Recall = { index, chunk: row.chunk, reserved: 0, urgency, announced: false };
+      const admitted = this.#core.space.admits(size);
+      if (urgency === "ahead" && !admitted) continue;
+      const recall: Recall = {
+        index,
+        chunk: row.chunk,
+        reserved: 0,
+        urgency,
+        bulk: urgency === "bulk",
+        announced: false,
+      };
       file.recalls.set(index, recall);
-      if (this.#core.space.admits(size)) {
+      if (admitted) {
         this.#announce(file, recall, size);
       } else {
         this.#hungry.push({ file, recall });
@@ -84,6 +94,8 @@ export class Recalls {
       this.#drop(file, recall, "the chunk is not in the database");
       return;
     }
+    // Named now: bytes are taken only into the incarnation that was asked for.
+    core.incarnate(file.inode);
     recall.reserved = size;
     core.space.reserved += size;
     recall.announced = true;
@@ -140,22 +152,36 @@ export class Recalls {
       const waiting = [...file.parked].some((other) =>
         other.reason === "recall" && other.indices.includes(index)
       );
-      if (!waiting) this.cancel(file, index);
+      if (waiting) continue;
+      if (recall.bulk) recall.urgency = "bulk";
+      else this.cancel(file, index);
     }
     this.#core.files.dropIfIdle(file);
   }
 
-  /** Stops wanting a chunk: a program is about to write all of it, or nobody waits. */
+  /**
+   * Stops wanting a chunk: a program is about to write all of it or to cut it off, or nobody waits.
+   * Whoever waits looks again once that is done.
+   */
   cancel(file: FileState, index: number): void {
     const recall = file.recalls.get(index);
     if (recall === undefined) return;
     file.recalls.delete(index);
     this.#unreserve(recall);
+    if (!recall.announced) this.#hungry = this.#hungry.filter((entry) => entry.recall !== recall);
     const { id, incarnation } = file.inode;
     if (recall.announced) {
       this.#core.emit({ event: "recallCancelled", inode: id, incarnation, index });
     }
-    this.onSettled(file, index, "cancelled");
+    this.onSettled(file, index);
+    this.#core.lot.wake(file, "recall", index);
+  }
+
+  /** Nobody will use the file any more. */
+  forgetAll(file: FileState): void {
+    for (const index of [...file.recalls.keys()]) this.cancel(file, index);
+    this.#forget(file, [...file.volatile]);
+    this.#core.files.dropIfIdle(file);
   }
 
   /** The engine brings verified bytes. False: not wanted any more, or the disk would not take them. */
@@ -179,6 +205,10 @@ export class Recalls {
       );
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
+      if (error.errno !== Errno.ENOSPC && error.errno !== Errno.EDQUOT) {
+        this.#drop(file, recall, `the cache's disk does not take it: ${error.message}`);
+        return false;
+      }
       // The disk is full, whoever filled it: ask again when there is space.
       core.space.forgetReading();
       this.#unreserve(recall);
@@ -216,23 +246,25 @@ export class Recalls {
 
   /** Makes recalled bytes durable, then their rows resident, then lets writers at them. */
   settle(file: FileState): void {
-    if (file.settling || file.volatile.size === 0) return;
+    if (file.settling !== undefined || file.volatile.size === 0) return;
     const core = this.#core;
-    const indices = [...file.volatile];
+    const indices = new Set(file.volatile);
     const { id, incarnation } = file.inode;
-    const content = core.store.open(id, incarnation, false);
+    const content = core.suspect ? undefined : core.store.open(id, incarnation, false);
     if (content === undefined) {
       this.#forget(file, indices);
+      core.lot.wake(file, "sync");
+      core.files.dropIfIdle(file);
       return;
     }
-    file.settling = true;
+    file.settling = indices;
     core.helper.sync(
       { files: [content], folders: [core.store.folder(id)], wal: false },
       (errno) => {
-        file.settling = false;
+        file.settling = undefined;
         if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${id}`);
         if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
-        else this.#becomeResident(file, indices);
+        else core.guard(() => this.#becomeResident(file, indices));
         if (file.volatile.size > 0) this.settle(file);
         else this.#unsettled.delete(file);
         core.lot.wake(file, "sync");
@@ -241,28 +273,29 @@ export class Recalls {
     );
   }
 
-  #becomeResident(file: FileState, indices: number[]): void {
+  /** Rows that cannot be written now, because the disk is full, are written with the next flush. */
+  #becomeResident(file: FileState, indices: Set<number>): void {
     const core = this.#core;
     const inode = file.inode;
-    const rows = indices.filter((index) => file.volatile.has(index)).map((index) => file.row(index))
-      .filter((row) => row !== null && !row.resident);
-    let bytes = 0;
-    for (const row of rows) bytes += core.charge(row!.length);
-    for (const row of rows) file.putPending({ ...row!, resident: true });
-    // What was reserved is now resident; the sum of both does not move.
-    core.space.reserved -= bytes;
-    core.account(inode, { resident: bytes });
+    for (const index of indices) {
+      // Not one that was forgotten meanwhile, even if it is there again: this sync did not cover it.
+      if (!file.volatile.delete(index)) continue;
+      const row = file.row(index);
+      invariant(row !== null, () => `recalled chunk ${index} of inode ${inode.id} has no row`);
+      const bytes = core.charge(row.length);
+      // What was reserved is now resident; the sum of both does not move.
+      core.space.reserved -= bytes;
+      core.account(inode, { resident: bytes });
+      file.putPending({ ...row, resident: true });
+    }
     core.inodes.touch(inode);
     core.flushIfPossible(file);
-    for (const index of indices) {
-      if (!file.volatile.delete(index)) continue;
-      this.onSettled(file, index);
-    }
+    for (const index of indices) this.onSettled(file, index);
     core.usage.setResident(inode.id, true, Math.floor(core.clock.wallMs()));
   }
 
   /** Recalled bytes that did not become durable are not there: the rows still say absent. */
-  #forget(file: FileState, indices: number[]): void {
+  #forget(file: FileState, indices: Iterable<number>): void {
     for (const index of indices) this.forgetVolatile(file, index);
     if (file.volatile.size === 0) this.#unsettled.delete(file);
   }
@@ -270,8 +303,9 @@ export class Recalls {
   /** A recalled chunk whose row changed before it was durable (truncated, deleted). */
   forgetVolatile(file: FileState, index: number): void {
     if (!file.volatile.delete(index)) return;
+    file.settling?.delete(index);
     const row = file.row(index);
     if (row !== null) this.#core.space.reserved -= this.#core.charge(row.length);
-    this.onSettled(file, index, "the file changed");
+    this.onSettled(file, index);
   }
 }

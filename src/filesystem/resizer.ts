@@ -6,10 +6,12 @@
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { FallocateRequest, LseekRequest, Parked, RequestHeader } from "../fuse/operations.ts";
+import type { MapRow } from "../metadata/map_table.ts";
 import { FALLOC, SEEK } from "../runtime/libc_constants.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Handle } from "./handle_table.ts";
+import type { Inode } from "./inode.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Recalls } from "./recalls.ts";
 import { MAXIMUM_FILE_SIZE, type Writer } from "./writer.ts";
@@ -18,6 +20,13 @@ import { MAXIMUM_FILE_SIZE, type Writer } from "./writer.ts";
 const ROWS_AT_ONCE = 1000;
 /** Rows that SEEK_DATA and SEEK_HOLE look at in one step. */
 const SEEK_ROWS = 1000;
+
+/** A part of a chunk that is to become zeros: offset in the file, bytes. */
+interface Part {
+  index: number;
+  offset: number;
+  length: number;
+}
 
 export class Resizer {
   readonly #core: Core;
@@ -42,10 +51,17 @@ export class Resizer {
       return core.lot.park(request, { operation: "truncate", reason: "slices", file });
     }
     if (size < inode.size) return this.#shrink(file, size);
-    inode.size = size;
-    core.changed(inode);
-    core.inodes.touch(inode);
     core.flush(file);
+    core.database.transaction(() => this.#write(inode, size));
+  }
+
+  /** In transaction: the content changes, and the size. */
+  #write(inode: Inode, size: number): void {
+    const core = this.#core;
+    core.changed(inode);
+    inode.size = size;
+    core.inodes.write(inode);
+    core.inodes.writeContent(inode);
   }
 
   #shrink(file: FileState, size: number): void {
@@ -60,39 +76,38 @@ export class Resizer {
       limit: ROWS_AT_ONCE + 1,
     });
     const few = rows.length <= ROWS_AT_ONCE;
-    const border = keep > 0 ? file.row(keep - 1) : null;
-    const valid = size - (keep - 1) * core.chunkSize;
-    const { incarnation, resident } = inode;
+    const border = this.#shortened(file, size);
     // Emptied, a file gets new content: what it had stays whole until the rows that say so are durable.
-    const renewed = keep === 0 && incarnation > 0;
-    core.changed(inode);
-    inode.size = size;
-    if (renewed) inode.incarnation++;
-    if (border !== null && border.length > valid) this.#shorten(file, keep - 1, valid);
-    if (few) this.#reaper.forgetSums(inode, rows);
-    core.database.transaction(() => {
-      for (const row of file.pending()) core.maps.put(inode.id, row);
-      if (few) {
-        for (const row of rows) core.maps.remove(inode.id, row.index);
-      } else {
-        inode.deadFrom = keep;
+    const old = keep === 0 ? inode.incarnation : 0;
+    const freed = core.database.transaction(() => {
+      let resident = few ? this.#reaper.subtract(inode, rows) : 0;
+      if (border !== undefined) {
+        resident += this.#reaper.subtract(inode, [border.before], border.after);
+        core.maps.put(inode.id, border.after);
       }
-      core.inodes.write(inode);
-      core.inodes.writeContent(inode);
+      if (few) { for (const row of rows) core.maps.remove(inode.id, row.index); }
+      else inode.deadFrom = keep;
+      if (old > 0) inode.incarnation++;
+      this.#write(inode, size);
+      return resident;
     });
-    file.pendingRows.clear();
+    core.space.resident -= freed;
+    if (border !== undefined) this.#shorten(file, border);
     file.forgetRows(keep);
     if (size === 0) file.truncated = true;
     core.emit({ event: "changed", inode: inode.id });
-    if (renewed) {
-      core.store.close(inode.id, incarnation);
-      core.store.remove(inode.id, inode.incarnation);
-      this.#reaper.unlink(core.store.path(inode.id, incarnation), resident - inode.resident);
-    } else if (incarnation > 0) {
-      file.leftover++;
-    }
+    if (old > 0) this.#renewed(inode, { old, bytes: freed });
+    else if (inode.incarnation > 0) file.cuts++;
     if (!few) this.#reaper.deleteDeadRows(file);
-    else if (!renewed) this.#reaper.trimLater(file);
+    else if (old === 0) this.#reaper.trimLater(file);
+  }
+
+  #renewed(inode: Inode, { old, bytes }: { old: number; bytes: number }): void {
+    const core = this.#core;
+    core.store.close(inode.id, old);
+    core.store.remove(inode.id, inode.incarnation);
+    core.unsynced.delete(inode.id);
+    this.#reaper.unlink(core.store.path(inode.id, old), bytes);
   }
 
   /** Chunks from `keep` on go away: nobody wants them any more. */
@@ -108,24 +123,30 @@ export class Resizer {
     }
   }
 
-  /** Fewer valid bytes in a chunk. A confirmed chunk stays what it is; only its first bytes count. */
-  #shorten(file: FileState, index: number, valid: number): void {
+  /**
+   * The last chunk where it is to have fewer valid bytes. A confirmed chunk stays what it is; only its
+   * first bytes count.
+   */
+  #shortened(file: FileState, size: number): { before: MapRow; after: MapRow } | undefined {
     const core = this.#core;
-    const inode = file.inode;
-    const row = file.row(index)!;
-    const change = core.charge(valid) - core.charge(row.length);
-    if (file.volatile.has(index)) core.space.reserved += change;
-    const recall = file.recalls.get(index);
+    const index = Math.ceil(size / core.chunkSize) - 1;
+    const before = index < 0 ? null : file.row(index);
+    const length = size - index * core.chunkSize;
+    if (before === null || before.length <= length) return undefined;
+    return { before, after: { ...before, length, generation: core.database.nextGeneration() } };
+  }
+
+  /** The transaction is done: memory follows. */
+  #shorten(file: FileState, { before, after }: { before: MapRow; after: MapRow }): void {
+    const core = this.#core;
+    const change = core.charge(after.length) - core.charge(before.length);
+    if (file.volatile.has(after.index)) core.space.reserved += change;
+    const recall = file.recalls.get(after.index);
     if (recall !== undefined && recall.reserved > 0) {
       core.space.reserved += change;
       recall.reserved += change;
     }
-    core.account(inode, {
-      allocated: change,
-      resident: row.resident ? change : 0,
-      local: row.chunk === 0 ? change : 0,
-    });
-    file.putPending({ ...row, length: valid, generation: inode.generation });
+    file.putStored(after.index, after);
   }
 
   /** fallocate(2): reserves nothing (the disk never fills up), extends, or makes zeros. */
@@ -154,70 +175,77 @@ export class Resizer {
     core.flush(file);
   }
 
-  /** Zeros over [offset, end): whole chunks become holes, parts are overwritten. */
+  /** Zeros over [offset, end): whole chunks become holes, parts of chunks are zeroed. */
   #zero(file: FileState, request: FallocateRequest, end: number): Parked | undefined {
     const core = this.#core;
     const inode = file.inode;
     const size = core.chunkSize;
-    const zeros = new Uint8Array(Math.min(size, 1 << 20));
     if (request.offset >= end) return undefined;
     if (inode.deadFrom !== undefined) {
       return core.lot.park(request, { operation: "fallocate", reason: "slices", file });
     }
     core.flush(file);
-    const touched = core.maps.range(inode.id, {
+    const rows = core.maps.range(inode.id, {
       from: Math.floor(request.offset / size),
       until: Math.ceil(end / size),
       limit: ROWS_AT_ONCE,
     });
-    for (const row of touched) {
-      const start = row.index * size;
-      const from = Math.max(request.offset, start) - start;
-      const until = Math.min(end - start, row.length);
+    const parts: Part[] = [];
+    const holes: MapRow[] = [];
+    for (const row of rows) {
+      const from = Math.max(request.offset - row.index * size, 0);
+      const until = Math.min(end - row.index * size, row.length);
       if (until <= from) continue;
-      if (from === 0 && until >= row.length) {
-        if (file.marking.has(row.index) || file.punching.has(row.index)) {
-          return core.lot.park(request, { operation: "fallocate", reason: "sync", file });
-        }
-        this.#makeHole(file, row.index);
-        continue;
-      }
-      const length = until - from;
-      const parked = this.#writer.prepare(file, { request, offset: start + from, length });
-      if (parked !== undefined) return parked;
-      const content = core.content(inode, true)!;
-      for (let done = 0; done < length; done += zeros.length) {
-        const part = zeros.subarray(0, Math.min(zeros.length, length - done));
-        core.store.write(content, part, start + from + done);
-      }
-      core.changed(inode);
-      file.putPending({ ...file.row(row.index)!, generation: inode.generation });
-      core.inodes.touch(inode);
-      core.markUnsynced(inode.id);
+      if (from > 0 || until < row.length) {
+        const offset = row.index * size + from;
+        const parked = this.#writer.prepare(file, { request, offset, length: until - from });
+        if (parked !== undefined) return parked;
+        parts.push({ index: row.index, offset, length: until - from });
+      } else if (file.marking.has(row.index) || file.punching.has(row.index)) {
+        return core.lot.park(request, { operation: "fallocate", reason: "sync", file });
+      } else holes.push(row);
     }
-    if (touched.length === ROWS_AT_ONCE) return this.#zero(file, request, end);
-    core.flush(file);
-    this.#reaper.trimLater(file);
-    return undefined;
+    this.#applyZeros(file, parts, holes);
+    if (rows.length < ROWS_AT_ONCE) return undefined;
+    // The rest after other requests have had their turn.
+    this.#reaper.add(() => {
+      core.lot.wake(file, "slices");
+      return false;
+    });
+    return core.lot.park(request, { operation: "fallocate", reason: "slices", file });
   }
 
-  #makeHole(file: FileState, index: number): void {
+  /** Nothing stands in the way: rows first, bytes afterwards. */
+  #applyZeros(file: FileState, parts: Part[], holes: MapRow[]): void {
     const core = this.#core;
     const inode = file.inode;
-    this.#recalls.cancel(file, index);
-    this.#recalls.forgetVolatile(file, index);
-    const row = file.row(index);
-    if (row === null) return;
-    core.changed(inode);
-    this.#reaper.forgetSums(inode, [row]);
-    core.database.transaction(() => {
-      core.maps.remove(inode.id, index);
-      core.inodes.write(inode);
-      core.inodes.writeContent(inode);
+    if (parts.length === 0 && holes.length === 0) return;
+    for (const { index } of holes) {
+      this.#recalls.cancel(file, index);
+      this.#recalls.forgetVolatile(file, index);
+    }
+    const changed: MapRow[] = [];
+    const freed = core.database.transaction(() => {
+      const resident = this.#reaper.subtract(inode, holes);
+      this.#write(inode, inode.size);
+      for (const { index } of holes) core.maps.remove(inode.id, index);
+      for (const { index } of parts) {
+        const row = { ...file.row(index)!, generation: inode.generation };
+        core.maps.put(inode.id, row);
+        changed.push(row);
+      }
+      return resident;
     });
-    file.putStored(index, null);
-    file.leftover++;
-    this.#reaper.punchLater(file, index);
+    core.space.resident -= freed;
+    for (const row of changed) file.putStored(row.index, row);
+    for (const { index } of holes) {
+      file.putStored(index, null);
+      this.#reaper.punchLater(file, index);
+    }
+    if (parts.length === 0) return;
+    core.markUnsynced(inode.id);
+    const content = core.content(inode, true)!;
+    for (const { offset, length } of parts) core.store.punch(content, offset, length);
   }
 
   /** SEEK_DATA and SEEK_HOLE by the working map: residency plays no part. */

@@ -86,10 +86,19 @@ export class Saver {
 
   stage(argument: Commands["stage"][0]): Commands["stage"][1] {
     const core = this.#core;
+    // Sums are written below: rows that they count must not be in memory only.
+    for (const inode of new Set(argument.placements.map((placement) => placement.inode))) {
+      const file = core.files.peek(inode);
+      if (file !== undefined) core.flush(file);
+    }
     const applied: (() => void)[] = [];
+    const seen = new Set<string>();
     const placed = core.database.transaction(() => {
       const ids = this.#addPack(argument.pack);
       const results = argument.placements.map((placement): true | Refusal => {
+        const place = `${placement.inode} ${placement.index}`;
+        if (seen.has(place)) return "changed";
+        seen.add(place);
         const outcome = this.#place(placement, ids);
         if (typeof outcome === "string") return outcome;
         applied.push(outcome);
@@ -165,11 +174,18 @@ export class Saver {
     const refusal = this.#refuseSave(argument);
     if (refusal !== undefined) return done(refusal);
     const inode = core.inodes.get(argument.inode)!;
-    const file = core.files.acquire(inode);
-    core.flush(file);
-    file.jobs++;
+    const file = core.files.peek(inode.id);
+    if (file !== undefined) core.flush(file);
+    const held = core.files.acquire(inode);
+    held.jobs++;
     let version = 0;
     let from: number | undefined = 0;
+    const finish = (result: true | Refusal): false => {
+      held.jobs--;
+      core.files.dropIfIdle(held);
+      done(result);
+      return false;
+    };
     const slice = (): boolean => {
       const late = this.#refuseSave(argument);
       if (late !== undefined) {
@@ -177,25 +193,28 @@ export class Saver {
         if (version > 0) this.#reaper.sweepVersions();
         return finish(late);
       }
-      const result = core.database.transaction(() => {
-        if (version === 0) version = this.#begin(inode);
-        from = core.versions.copySlice(version, {
+      // Remembered only once it is committed: a full disk may undo the slice, which then runs again.
+      const next = core.database.transaction(() => {
+        const building = version === 0 ? this.#begin(inode) : version;
+        const more = core.versions.copySlice(building, {
           inode: inode.id,
           from: from!,
           limit: SLICE_ROWS,
         });
-        if (from === undefined) this.#publish(inode, version);
+        if (more === undefined) this.#publish(inode, building);
+        return { building, more };
       });
-      void result;
+      version = next.building;
+      from = next.more;
       return from !== undefined || finish(true);
     };
-    const finish = (result: true | Refusal): false => {
-      file.jobs--;
-      core.files.dropIfIdle(file);
-      done(result);
-      return false;
-    };
-    if (slice()) this.#reaper.add(slice);
+    try {
+      if (slice()) this.#reaper.add(slice);
+    } catch (error) {
+      held.jobs--;
+      core.files.dropIfIdle(held);
+      throw error;
+    }
   }
 
   #begin(inode: Inode): number {
@@ -219,6 +238,8 @@ export class Saver {
 
   #refuseSave({ inode: id, generation }: Commands["save"][0]): Refusal | undefined {
     const core = this.#core;
+    // Law 7: content may be suspect now; the saved version that there is stays.
+    if (core.readOnlyReason !== undefined) return "open";
     const inode = core.inodes.get(id);
     if (inode === undefined || !isRegular(inode) || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";

@@ -30,7 +30,7 @@ export class SpaceQueue {
 
   park(
     request: RequestHeader,
-    options: { file: FileState; operation: string; bytes: number },
+    options: { file: FileState; operation: string; bytes: number; uses: readonly number[] },
   ): Parked {
     const core = this.#core;
     const parked: Parked = core.lot.park(request, {
@@ -38,6 +38,7 @@ export class SpaceQueue {
       reason: "space",
       file: options.file,
       bytes: options.bytes,
+      uses: options.uses,
       timeoutMs: core.settings.spaceTimeoutMs,
       lateErrno: Errno.ENOSPC,
     });

@@ -14,7 +14,7 @@ import type { Inode } from "./inode.ts";
 export class Syncer {
   readonly #core: Core;
   /** Requests whose sync is done: their next run answers. The value is what they answer. */
-  readonly #finished = new Map<number, number>();
+  readonly #finished = new WeakMap<RequestHeader, number>();
 
   constructor(core: Core) {
     this.#core = core;
@@ -22,8 +22,8 @@ export class Syncer {
 
   /** What a request that has been synced answers; undefined where its sync is still to be done. */
   finished(request: RequestHeader): number | undefined {
-    const answer = this.#finished.get(request.unique);
-    if (answer !== undefined) this.#finished.delete(request.unique);
+    const answer = this.#finished.get(request);
+    if (answer !== undefined) this.#finished.delete(request);
     return answer;
   }
 
@@ -48,9 +48,7 @@ export class Syncer {
     options: { operation: string; answer: number },
   ): Parked {
     const core = this.#core;
-    if (core.readOnlyReason !== undefined && core.database.setting("suspect") !== undefined) {
-      throw new FsError(Errno.EIO, core.readOnlyReason);
-    }
+    if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
     const content = file === undefined ? undefined : this.#unsyncedContent(file.inode);
     const parked: Parked = core.lot.park(request, {
       operation: options.operation,
@@ -68,7 +66,7 @@ export class Syncer {
         core.lot.fail(parking, Errno.EIO);
         return;
       }
-      this.#finished.set(request.unique, options.answer);
+      this.#finished.set(request, options.answer);
       core.lot.resume(parking);
     });
     return parked;
@@ -99,7 +97,8 @@ export class Syncer {
         content.entryDurable = true;
         covered!();
       }
-      done(errno);
+      // Another sync of the same file may have been told of the failure instead of this one.
+      done(errno === 0 && core.suspect ? Errno.EIO : errno);
     });
   }
 
@@ -107,10 +106,16 @@ export class Syncer {
   beforeReplace(request: RequestHeader, source: Inode): void | Parked {
     if (this.finished(request) !== undefined) return;
     const core = this.#core;
+    const open = core.files.peek(source.id);
+    // Its rows come before the new name in the log: never the name without them.
+    if (open !== undefined) core.flush(open);
     if (!core.unsynced.has(source.id)) return;
     const file = core.files.acquire(source);
-    core.flush(file);
-    return this.parkUntilDurable(file, request, { operation: "rename", answer: 0 });
+    try {
+      return this.parkUntilDurable(file, request, { operation: "rename", answer: 0 });
+    } finally {
+      core.files.dropIfIdle(file);
+    }
   }
 
   /** close(2) of one descriptor: what was written is committed, and so survives a kill of this process. */
@@ -120,9 +125,10 @@ export class Syncer {
     this.#core.flush(file);
     handle.wrote = false;
     if (!handle.writes || !file.truncated) return;
-    // Replaced by truncation: like ext4, do not leave an empty file behind after a power cut.
-    file.truncated = false;
+    // Replaced by truncation: like ext4, do not leave an empty file behind after a power cut. A shell
+    // closes the first descriptor of `> file` before anything is written: that one does not count.
     if (!this.#core.unsynced.has(file.inode.id)) return;
+    file.truncated = false;
     return this.parkUntilDurable(file, request, { operation: "close", answer: 0 });
   }
 }

@@ -57,9 +57,12 @@ export class Writer {
     try {
       this.#store(file, pieces, { data, offset });
     } catch (error) {
-      if (!(error instanceof FsError) || !isFull(error.errno)) throw error;
+      if (!(error instanceof FsError)) throw error;
+      this.#spoiled(file, pieces);
+      if (!isFull(error.errno)) throw error;
       core.space.forgetReading();
-      return this.#space.park(request, { file, operation: "write", bytes: data.length });
+      const uses = pieces.map((piece) => piece.index);
+      return this.#space.park(request, { file, operation: "write", bytes: data.length, uses });
     }
     const inode = file.inode;
     inode.size = Math.max(inode.size, offset + data.length);
@@ -92,21 +95,27 @@ export class Writer {
     const obstacles = this.#obstacles(file, pieces);
     if (obstacles.absent.length > 0) {
       this.#recalls.want(file, obstacles.absent, "reader");
+      // Law 9: a writer that waits for space, even if it is a recall's, gets ENOSPC, and soon.
+      const hungry = obstacles.absent.some((index) => file.recalls.get(index)?.announced === false);
       return core.lot.park(request, {
         operation: "write",
         reason: "recall",
         file,
         indices: obstacles.absent,
-        timeoutMs: core.settings.recallTimeoutMs,
+        uses: indices,
+        ...(hungry
+          ? { timeoutMs: core.settings.spaceTimeoutMs, lateErrno: Errno.ENOSPC }
+          : { timeoutMs: core.settings.recallTimeoutMs }),
       });
     }
     if (obstacles.unsettled.length > 0) {
       this.#recalls.settle(file);
-      if (file.leftover > 0) core.hurryTrims();
+      if (file.leftover) core.hurryTrims();
       return core.lot.park(request, { operation: "write", reason: "sync", file, indices });
     }
     if (obstacles.growth > 0 && !core.space.admits(obstacles.growth)) {
-      return this.#space.park(request, { file, operation: "write", bytes: obstacles.growth });
+      const bytes = obstacles.growth;
+      return this.#space.park(request, { file, operation: "write", bytes, uses: indices });
     }
     if (obstacles.clean.length > 0) {
       this.#markDirty(file, obstacles.clean);
@@ -137,7 +146,7 @@ export class Writer {
       const grows = until > (row?.length ?? 0);
       if (
         file.punching.has(index) || file.volatile.has(index) || file.marking.has(index) ||
-        (grows && file.leftover > 0)
+        (grows && file.leftover)
       ) {
         found.unsettled.push(index);
         continue;
@@ -184,6 +193,19 @@ export class Writer {
       core.lot.wake(file, "sync");
       core.files.dropIfIdle(file);
     });
+  }
+
+  /** The disk has failed half way: chunks that are dirty anyway may hold new bytes, so no upload of them fits. */
+  #spoiled(file: FileState, pieces: Piece[]): void {
+    const core = this.#core;
+    const dirty = pieces.filter(({ row }) => row !== null && row.chunk === 0);
+    if (dirty.length === 0) return;
+    core.changed(file.inode);
+    for (const { row } of dirty) {
+      file.putPending({ ...row!, generation: file.inode.generation });
+    }
+    core.inodes.touch(file.inode);
+    core.markUnsynced(file.inode.id);
   }
 
   /** Bytes into the content file; what lies between a chunk's valid bytes and the write becomes zeros. */

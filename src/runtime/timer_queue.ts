@@ -7,11 +7,17 @@ interface Entry {
 
 export class TimerQueue {
   readonly #nowMs: () => number;
+  readonly #guard: (action: () => void) => void;
   /** Few at a time, so an unordered array serves. */
   #entries: Entry[] = [];
 
-  constructor(nowMs: () => number) {
+  /** `guard` runs each action; one that throws beyond it keeps those after it from running. */
+  constructor(
+    nowMs: () => number,
+    { guard = (action) => action() }: { guard?: (action: () => void) => void } = {},
+  ) {
     this.#nowMs = nowMs;
+    this.#guard = guard;
   }
 
   /** Runs `action` once after `milliseconds`. Returns how to cancel it. */
@@ -38,6 +44,6 @@ export class TimerQueue {
     const due = this.#entries.filter((entry) => entry.atMs <= now);
     if (due.length === 0) return;
     this.#entries = this.#entries.filter((entry) => entry.atMs > now);
-    for (const entry of due.sort((a, b) => a.atMs - b.atMs)) entry.action();
+    for (const entry of due.sort((a, b) => a.atMs - b.atMs)) this.#guard(entry.action);
   }
 }

@@ -15,6 +15,9 @@ export class Answer<T> {
   pending = true;
   /** Positive; 0 for success, and while pending. */
   errno = 0;
+  /** Its place among all answers that came, whoever asked. */
+  order = 0;
+  static #settled = 0;
   #value: T | undefined;
 
   constructor(readonly unique: number, private readonly decode: (body: Uint8Array) => T) {}
@@ -29,6 +32,7 @@ export class Answer<T> {
   /** Called by the simulator. */
   settle(errno: number, body: Uint8Array): void {
     this.pending = false;
+    this.order = ++Answer.#settled;
     this.errno = errno;
     if (errno === 0) this.#value = this.decode(body);
     else if (body.length > 0) throw new Error("an error reply must have no body");

@@ -1,0 +1,339 @@
+/**
+ * Plays operations of programs, engine, disk and fate against the file system and its model. An
+ * operation is five numbers; what they mean is worked out when it runs, so any subsequence of a
+ * sequence is a sequence too.
+ */
+import assert from "node:assert/strict";
+import { ContentModel, type ModelFile, type ModelHandle } from "./content_model.ts";
+import { EnginePlayer } from "./content_engine.ts";
+import { FilesystemFixture, type FixtureOptions } from "./filesystem_fixture.ts";
+import type { Operation } from "./content_operations.ts";
+import { SeededRandom } from "./seeded_random.ts";
+
+const NAMES = ["a", "b", "c", "d", "e", "f"];
+const LARGEST = 14;
+const RDWR = 2;
+const TRUNC = 0o1000;
+
+export class ContentPlayer extends EnginePlayer {
+  constructor(options: FixtureOptions) {
+    super(new ContentModel(new FilesystemFixture(options)));
+  }
+
+  close(): void {
+    this.fixture.close();
+  }
+
+  play([kind, a, b, c, d]: Operation): void {
+    const method = this[`_${kind}` as keyof this] as (...n: number[]) => void;
+    method.call(this, a, b, c, d);
+    this.model.drain();
+  }
+
+  /** Asserts what holds at any time, and at rest. */
+  check(): void {
+    this.fixture.assertIntact();
+    this.fixture.assertCleanIsSaved();
+  }
+
+  rest(): void {
+    this.fixture.quiesce();
+    this.model.drain();
+    assert.equal(this.model.pending.length, 0, "requests wait for ever");
+    this.model.compareAll();
+    this.fixture.quiesce();
+    this.check();
+    this.fixture.assertAtRest();
+  }
+
+  // Picking.
+
+  #open(n: number, writes: boolean): { file: ModelFile; handle: ModelHandle } | undefined {
+    const open = this.model.reachable.flatMap((file) =>
+      file.handles.filter((handle) => handle.writes || !writes).map((handle) => ({ file, handle }))
+    );
+    return open[n % Math.max(1, open.length)];
+  }
+
+  /** Offsets near the borders of chunks and pages as often as anywhere. */
+  #offset(n: number, m: number): number {
+    const chunk = (n % LARGEST) * this.chunk;
+    switch (m % 4) {
+      case 0:
+        return chunk;
+      case 1:
+        return Math.max(0, chunk - (m >>> 4) % 200);
+      case 2:
+        return chunk + 4096 * ((m >>> 4) % 4);
+      default:
+        return chunk + (m >>> 4) % this.chunk;
+    }
+  }
+
+  #data(seed: number, length: number): Uint8Array {
+    if (seed % 11 === 0) return new Uint8Array(length);
+    return new SeededRandom(seed).bytes(length).map((byte) => byte | 1);
+  }
+
+  // Programs. Arguments are random numbers.
+
+  _create(a: number): void {
+    const name = NAMES[a % NAMES.length];
+    if (this.model.names.has(name)) return;
+    const { inode, handle } = this.fixture.create(name);
+    this.model.names.set(name, inode);
+    this.model.renamed();
+    this.model.born(inode).handles.push({ handle, writes: true, busy: 0 });
+  }
+
+  _tmpfile(): void {
+    const { entry, open } = this.fixture.kernel.tmpfile(1).value;
+    this.model.born(entry.inode).handles.push({ handle: open.handle, writes: true, busy: 0 });
+  }
+
+  _open(a: number, b: number): void {
+    const file = this.file(a);
+    if (file === undefined) return;
+    const writes = b % 3 > 0;
+    this.model.follow(
+      this.fixture.kernel.open(file.inode, { flags: writes ? RDWR : 0 }),
+      ({ handle }) => file.handles.push({ handle, writes, busy: 0 }),
+      { file },
+    );
+  }
+
+  _openTruncate(a: number): void {
+    const file = this.file(a);
+    if (file === undefined) return;
+    this.model.follow(
+      this.fixture.kernel.open(file.inode, { flags: RDWR | TRUNC }),
+      ({ handle }) => {
+        this.model.resize(file, 0);
+        file.handles.push({ handle, writes: true, busy: 0 });
+      },
+      { file },
+    );
+  }
+
+  _close(a: number): void {
+    const open = this.#open(a, false);
+    if (open === undefined || open.handle.busy > 0) return;
+    const { file, handle } = open;
+    const bytes = file.bytes;
+    const flushed = this.fixture.answered(this.fixture.kernel.flush(file.inode, handle.handle));
+    this.model.drain();
+    assert.equal(flushed.errno, 0);
+    if (handle.writes) {
+      file.sinceFlush = file.sinceFlush.slice(file.sinceFlush.lastIndexOf(bytes));
+    }
+    assert.equal(this.fixture.kernel.release(file.inode, { handle: handle.handle }).errno, 0);
+    file.handles = file.handles.filter((other) => other !== handle);
+    const named = [...this.model.names.values()].includes(file.inode);
+    if (!named && file.handles.length === 0) {
+      this.fixture.kernel.forget(file.inode, this.fixture.kernel.lookups.get(file.inode) ?? 0);
+    }
+  }
+
+  #write(a: number, offset: (file: ModelFile) => number, data: Uint8Array): void {
+    const open = this.#open(a, true);
+    if (open === undefined) return;
+    const { file, handle } = open;
+    const at = offset(file);
+    if (at + data.length > LARGEST * this.chunk) return;
+    this.model.follow(
+      this.fixture.kernel.write(file.inode, { handle: handle.handle, offset: at, data }),
+      () => this.model.write(file, at, data),
+      open,
+    );
+  }
+
+  _write(a: number, b: number, c: number, d: number): void {
+    const length = d % 3 === 0 ? 1 + (d >>> 3) % 100 : 1 + (d >>> 3) % (2 * this.chunk);
+    this.#write(a, () => this.#offset(b, c), this.#data(d, length));
+  }
+
+  _append(a: number, _b: number, _c: number, d: number): void {
+    this.#write(a, (file) => file.bytes.length, this.#data(d, 1 + (d >>> 3) % 9000));
+  }
+
+  _writeChunks(a: number, b: number, c: number, d: number): void {
+    const chunks = 1 + c % 3;
+    const offset = (b % LARGEST) * this.chunk;
+    this.#write(a, () => offset, this.#data(d, chunks * this.chunk));
+  }
+
+  _read(a: number, b: number, c: number, d: number): void {
+    const open = this.#open(a, false);
+    if (open === undefined) return;
+    const { file, handle } = open;
+    const offset = this.#offset(b, c);
+    const size = 1 + d % (3 * this.chunk);
+    this.model.follow(
+      this.fixture.kernel.read(file.inode, { handle: handle.handle, offset, size }),
+      (got) => this.model.compareRead(file, offset, got, size),
+      open,
+    );
+  }
+
+  _truncate(a: number, b: number, c: number): void {
+    const file = this.file(a);
+    if (file === undefined) return;
+    const size = b % 5 === 0 ? 0 : this.#offset(b, c);
+    this.model.follow(
+      this.fixture.kernel.setattr(file.inode, { size }),
+      () => this.model.resize(file, size),
+      { file },
+    );
+  }
+
+  _fallocate(a: number, b: number, c: number, d: number): void {
+    const open = this.#open(a, true);
+    // It may take effect in several steps: nothing else at the same time.
+    if (open === undefined || this.model.pending.length > 0) return;
+    const { file, handle } = open;
+    const offset = this.#offset(b, c);
+    const length = 1 + d % (4 * this.chunk);
+    const mode = [0, 1, 3, 16, 17][(d >>> 8) % 5];
+    const end = offset + length;
+    const answer = this.fixture.answered(
+      this.fixture.kernel.fallocate(file.inode, { handle: handle.handle, offset, length, mode }),
+    );
+    this.model.follow(answer, () => {
+      if (mode > 1 && offset < file.bytes.length) this.model.zero(file, offset, length);
+      if ((mode & 1) === 0 && end > file.bytes.length) this.model.resize(file, end);
+    }, open);
+  }
+
+  _lseek(a: number, b: number, c: number, d: number): void {
+    const open = this.#open(a, false);
+    if (open === undefined) return;
+    const { inode, bytes } = open.file;
+    const offset = this.#offset(b, c);
+    const whence = 3 + d % 2;
+    const answer = this.fixture.kernel.lseek(inode, { handle: open.handle.handle, offset, whence });
+    if (offset >= bytes.length) return assert.equal(answer.errno, 6);
+    if (whence === 3) {
+      const end = answer.errno === 6 ? bytes.length : answer.value;
+      assert(!bytes.subarray(offset, end).some((byte) => byte !== 0), "SEEK_DATA skips data");
+    } else {
+      assert(answer.value >= offset && answer.value <= bytes.length);
+      if (answer.value < bytes.length) assert.equal(bytes[answer.value], 0);
+    }
+  }
+
+  _fsync(a: number): void {
+    const open = this.#open(a, false);
+    if (open === undefined) return;
+    const { file, handle } = open;
+    const bytes = file.bytes;
+    const known = this.model.nameHistory.at(-1)!;
+    this.model.follow(
+      this.fixture.kernel.fsync(file.inode, { handle: handle.handle }),
+      () => {
+        this.model.synced(file, file.sinceSync.lastIndexOf(bytes) + 1);
+        this.model.namesSynced(this.model.nameHistory.lastIndexOf(known) + 1);
+      },
+      open,
+    );
+  }
+
+  _unlink(a: number): void {
+    const names = [...this.model.names.keys()];
+    if (names.length === 0) return;
+    const name = names[a % names.length];
+    const inode = this.model.names.get(name)!;
+    assert.equal(this.fixture.kernel.unlink(1, name).errno, 0);
+    this.model.names.delete(name);
+    this.model.renamed();
+    const file = this.model.files.get(inode)!;
+    const named = [...this.model.names.values()].includes(inode);
+    if (!named && file.handles.length === 0) this.#forget(inode);
+  }
+
+  #forget(inode: number): void {
+    this.fixture.kernel.forget(inode, this.fixture.kernel.lookups.get(inode) ?? 0);
+  }
+
+  _rename(a: number, b: number): void {
+    const names = [...this.model.names.keys()];
+    if (names.length === 0) return;
+    const name = names[a % names.length];
+    const newName = NAMES[b % NAMES.length];
+    const inode = this.model.names.get(name)!;
+    const victim = this.model.names.get(newName);
+    const file = this.model.files.get(inode)!;
+    const bytes = file.bytes;
+    // Nothing else happens to names meanwhile.
+    const answer = this.fixture.answered(
+      this.fixture.kernel.rename(1, { name, newParent: 1, newName }),
+    );
+    this.model.follow(answer, () => {
+      if (victim === inode) return;
+      this.model.names.delete(name);
+      this.model.names.set(newName, inode);
+      this.model.renamed();
+      if (victim === undefined) return;
+      file.replaced = { name: newName, bytes };
+      const lost = ![...this.model.names.values()].includes(victim) &&
+        this.model.files.get(victim)!.handles.length === 0;
+      if (lost) this.#forget(victim);
+    });
+  }
+
+  _link(a: number, b: number): void {
+    const name = NAMES[b % NAMES.length];
+    const named = [...this.model.names.values()];
+    if (named.length === 0 || this.model.names.has(name)) return;
+    const inode = named[a % named.length];
+    assert.equal(this.fixture.kernel.link(1, { target: inode, name }).errno, 0);
+    this.model.names.set(name, inode);
+    this.model.renamed();
+  }
+
+  // Disk, time and fate.
+
+  _disk(a: number): void {
+    const { waiting } = this.fixture.disk;
+    if (waiting.length > 0) this.fixture.disk.step(a % 2 === 0 ? 0 : (a >>> 1) % waiting.length);
+    this.fixture.turn();
+  }
+
+  _pass(a: number): void {
+    this.fixture.clock.pass(1 + a % 400);
+    this.fixture.turn();
+  }
+
+  _work(): void {
+    this.fixture.work();
+  }
+
+  #crash(how: "clean" | "kill" | "power cut", seed: number): void {
+    if (how === "clean") {
+      for (const file of this.model.files.values()) {
+        for (const { handle } of file.handles) {
+          this.fixture.kernel.flush(file.inode, handle);
+        }
+      }
+      this.fixture.quiesce();
+      this.model.drain();
+    }
+    this.forgetAll();
+    const next = this.fixture.crash(how, new SeededRandom(seed));
+    this.model.fixture = next;
+    next.assertCleanIsSaved();
+    this.model.crashed(how, next);
+    this.check();
+  }
+
+  _clean(a: number): void {
+    this.#crash("clean", a);
+  }
+
+  _kill(a: number): void {
+    this.#crash("kill", a);
+  }
+
+  _powerCut(a: number): void {
+    this.#crash("power cut", a);
+  }
+}
