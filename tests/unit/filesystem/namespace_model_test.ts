@@ -4,7 +4,7 @@ import { NamespaceComparison } from "../../harness/namespace_comparison.ts";
 import { OperationGenerator } from "../../harness/operation_generator.ts";
 import { SeededRandom } from "../../harness/seeded_random.ts";
 
-const OPERATIONS = Deno.env.get("ZERO_SOAK") === "1" ? 20_000 : 800;
+const OPERATIONS = Deno.env.get("ZERO_SOAK") === "1" ? 20_000 : 1800;
 /** Kinds that must have succeeded: a generator that only ever met errors would prove nothing. */
 const WANTED = ["create", "rename", "unlink", "rmdir", "link", "setattr", "setxattr", "readdir"];
 
