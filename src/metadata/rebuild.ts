@@ -315,8 +315,9 @@ export class Rebuild {
       `INSERT INTO map SELECT v.inode, c.idx, c.chunk, c.length, 0, v.generation
        FROM version v JOIN version_chunk c ON c.version = v.id WHERE v.kind = ${VersionKind.SAVED}`,
     );
+    // Recalls name the incarnation that they are for: with 0 the first one would make the others late.
     this.#run(
-      `UPDATE inode SET allocated = m.charge FROM
+      `UPDATE inode SET allocated = m.charge, incarnation = 1 FROM
          (SELECT inode, sum${CHARGE} AS charge FROM map GROUP BY inode) m WHERE m.inode = inode.id`,
     );
   }
