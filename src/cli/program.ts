@@ -109,6 +109,22 @@ export function buildProgram(
 
   addPolicyCommands(program, context, { finish, configure });
 
+  add("recover", "bring a file system back from its bucket alone, into an empty cache")
+    .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
+    .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
+    .option("--cache <dir>", "cache directory to make; with --drill, one to compare with")
+    .option("--at <time>", "as it was then or before, such as 2026-01-31T12:00:00Z")
+    .option("--take-over", "although another mount, gone for good, holds the bucket")
+    .option("--drill", "only try it: recover into a scratch directory, compare, check some content")
+    .option("--samples <number>", "files whose content a drill checks", "20")
+    .option("--path <path>", "only this file or directory; leaves bucket and cache as they are …")
+    .option("--to <dir>", "… and puts it here")
+    .option("--json", "print the result as JSON")
+    .action(async (options) => {
+      const { recoverCommand } = await import("./commands/recover.ts");
+      finish(await recoverCommand(context, options));
+    });
+
   add("version", "print the version").option("--json", "print as JSON")
     .action(async (options) => {
       const { versionCommand } = await import("./commands/version.ts");

@@ -52,5 +52,7 @@ export const LIMITS = {
   /** A mount that began offline asks for its bucket again, at first and at most so often. */
   OFFLINE_RETRY_MS: 2_000,
   OFFLINE_RETRY_CAP_MS: 60_000,
+  /** The content of one file that a drill checks. */
+  DRILL_FILE_MS: 10 * 60_000,
   CHUNK_BYTES: 4 * MiB,
 } as const;
