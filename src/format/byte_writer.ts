@@ -11,6 +11,7 @@ export class ByteWriter {
     return this.#length;
   }
 
+  /** Where `count` bytes go. Replaces the view where the buffer grows: take `#view` only afterwards. */
   #room(count: number): number {
     const at = this.#length;
     this.#length += count;
@@ -24,15 +25,18 @@ export class ByteWriter {
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#room(1), value);
+    const at = this.#room(1);
+    this.#view.setUint8(at, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#room(2), value, true);
+    const at = this.#room(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** A whole number from 0 to 2^53 - 1. */
@@ -44,7 +48,8 @@ export class ByteWriter {
 
   /** A whole number between -(2^53 - 1) and 2^53 - 1, two's complement. */
   i64(value: number): void {
-    this.#view.setBigInt64(this.#room(8), BigInt(value), true);
+    const at = this.#room(8);
+    this.#view.setBigInt64(at, BigInt(value), true);
   }
 
   bytes(bytes: Uint8Array): void {
