@@ -14,7 +14,10 @@ import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
 import { systemRandom } from "../runtime/random.ts";
+import { readAccountNames } from "../tiering/account_names.ts";
+import { ActivePolicy } from "../tiering/active_policy.ts";
 import { ComputePool } from "../tiering/compute_pool.ts";
+import { builtInPolicy } from "../tiering/default_policy.ts";
 import { Engine } from "../tiering/engine.ts";
 import { MetadataExportClient } from "../tiering/metadata_export_client.ts";
 import { OldCopyError } from "../tiering/metadata_head.ts";
@@ -124,6 +127,7 @@ export async function compose(
       uploadParallel: request.values["upload.parallel"]!,
       recallParallel: request.values["recall.parallel"]!,
     },
+    policy: new ActivePolicy(builtInPolicy(), { accounts: readAccountNames() }),
     log: (level, message, fields) => {
       if (level !== "debug") log.write(level, message + describeFields(fields));
     },

@@ -204,6 +204,7 @@ const REFUSALS: Record<string, string> = {
   unstaged: "not in the bucket yet",
   pinned: "pinned",
   dirty: "not in the bucket yet",
+  local: "its policy keeps it out of the bucket",
   unverified: "the bucket has not confirmed it yet",
   gone: "it has gone",
 };

@@ -200,8 +200,8 @@ export class Mount {
       const totals = new TotalTable(database).read();
       const nameless = new OrphanTable(database).dirty();
       return {
-        files: totals.dirtyFiles - nameless.files,
-        bytes: totals.local - nameless.localBytes,
+        files: totals.dirtyFiles - totals.keptFiles - nameless.files,
+        bytes: totals.local - totals.keptBytes - nameless.localBytes,
         etaMs: undefined,
       };
     } finally {

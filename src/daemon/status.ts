@@ -7,16 +7,18 @@ export function byteClasses(report: FilesystemReport): ByteClasses {
   const { space } = report;
   // Bytes of the local disk that hold content now.
   const resident = Math.max(0, space.used - space.reserved);
-  const dirty = Math.min(space.local, resident);
-  const pinned = Math.min(report.pinnedBytes, resident - dirty);
-  const open = Math.min(report.openBytes, resident - dirty - pinned);
+  const kept = report.keptBytes ?? 0;
+  const local = Math.min(kept, resident);
+  const dirty = Math.min(space.local - kept, resident - local);
+  const pinned = Math.min(report.pinnedBytes, resident - local - dirty);
+  const open = Math.min(report.openBytes, resident - local - dirty - pinned);
   const classes = {
     pinned,
-    local: 0,
+    local,
     dirty,
     open,
     reserved: space.reserved,
-    clean: resident - dirty - pinned - open,
+    clean: resident - local - dirty - pinned - open,
     evicted: Math.max(0, space.allocated - resident),
   };
   const total = Object.values(classes).reduce((sum, bytes) => sum + bytes, 0);

@@ -1,9 +1,11 @@
 /** What the engine asks, carried out. Every command re-checks; most answer at once, some later. */
 import { Errno } from "../domain/errno.ts";
+import { DEFAULT_HALF_LIFE_MS } from "../domain/heat.ts";
 import { FsError, unreachable } from "../domain/errors.ts";
-import type { Filesystem } from "./filesystem.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
-import { FileType } from "./inode.ts";
+import type { Filesystem } from "./filesystem.ts";
+import { UsageClass } from "../metadata/schema.ts";
+import { FileType, type Inode, isRegular } from "./inode.ts";
 import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
 
 /** Parked requests that a report names, at most. */
@@ -65,8 +67,22 @@ export class CommandRunner {
         return answer(this.#unverifiedPacks(a));
       case "verified":
         return answer(this.#verified(a));
-      case "candidates":
-        return answer(fs.dropper.candidates(a));
+      case "unsorted":
+        return answer(fs.facts.unsorted(a));
+      case "sort":
+        return answer(fs.facts.sort(a));
+      case "queue":
+        return answer(fs.facts.queue(a));
+      case "facts":
+        return answer(fs.facts.facts(a));
+      case "openFacts":
+        return answer(fs.facts.openFacts(a));
+      case "keep":
+        return answer(fs.facts.keep(a));
+      case "reclassify":
+        return fs.facts.reclassify(a, () => answer(undefined));
+      case "tally":
+        return answer(fs.core.usage.tally());
       case "evict":
         return fs.dropper.evict(a, answer);
       case "spill":
@@ -82,7 +98,7 @@ export class CommandRunner {
       case "configure":
         return answer(this.#configure(a));
       case "pin":
-        return answer(this.#pin(a));
+        return answer(fs.facts.pin(a));
       case "flush":
         return this.#flush({ answer, fail });
       case "residency":
@@ -164,12 +180,13 @@ export class CommandRunner {
       local: number;
     };
     core.space.forgetReading();
-    const { target, high, low, hard } = core.settings;
+    const { target, high, low, hard, minFree } = core.settings;
     return {
       target,
       high,
       low,
       hard,
+      minFree,
       used: core.space.used,
       reserved: core.space.reserved,
       local: total.local,
@@ -182,20 +199,10 @@ export class CommandRunner {
   #configure(settings: Commands["configure"][0]): void {
     const { core, spaceQueue } = this.#filesystem;
     core.settings = settings;
+    core.usage.halfLifeMs = settings.halfLifeMs ?? DEFAULT_HALF_LIFE_MS;
     core.space.limits = settings;
     spaceQueue.relieve();
     spaceQueue.observe();
-  }
-
-  #pin({ inode: id, pinned }: Commands["pin"][0]): void {
-    const core = this.#filesystem.core;
-    const inode = core.inodes.require(id);
-    const file = core.files.peek(id);
-    if (file !== undefined) core.flush(file);
-    core.database.transaction(() => {
-      inode.pinned = pinned;
-      core.inodes.writeContent(inode);
-    });
   }
 
   /** Everything that was acknowledged so far is durable when this answers. */
@@ -204,6 +211,7 @@ export class CommandRunner {
     core.flushAll();
     core.inodes.flushPending(Infinity);
     core.usage.flush();
+    core.journal.flush();
     core.helper.syncAll((errno) => {
       if (errno === 0 && !core.suspect) return answer(undefined);
       core.syncFailed(errno, "the cache's disk");
@@ -226,6 +234,7 @@ export class CommandRunner {
       localBytes: inode.local,
       dirty: inode.dirty,
       pinned: inode.pinned,
+      ...this.#policyOf(inode),
       openHandles: file?.handles ?? 0,
       writers: file?.writers ?? 0,
       changedMs: inode.changedMs,
@@ -233,15 +242,26 @@ export class CommandRunner {
     };
   }
 
+  #policyOf(inode: Inode): Pick<FileResidency, "pinnedUntilMs" | "kept"> {
+    const { core } = this.#filesystem;
+    const until = isRegular(inode)
+      ? core.facts.pinnedUntil(inode.id)
+      : inode.pinned
+      ? Infinity
+      : -Infinity;
+    const row = core.database.statement("SELECT kept FROM inode WHERE id = ?").get(inode.id);
+    return {
+      ...(until > core.clock.wallMs() ? { pinnedUntilMs: until } : {}),
+      kept: row?.kept === 1,
+    };
+  }
+
   #statistics(): FilesystemReport {
     const { core, handles } = this.#filesystem;
-    const total = core.database.statement("SELECT files, dirty_files FROM total").get() as {
-      files: number;
-      dirty_files: number;
-    };
-    const pinned = core.database.statement(
-      "SELECT coalesce(sum(resident - local), 0) AS bytes FROM inode WHERE pinned = 1",
-    ).get() as { bytes: number };
+    const total = core.database.statement(
+      "SELECT files, dirty_files, kept_files, kept_bytes FROM total",
+    ).get() as { files: number; dirty_files: number; kept_files: number; kept_bytes: number };
+    const pinned = core.usage.tally().find((each) => each.class === UsageClass.PINNED);
     let openBytes = 0;
     for (const { handles: open, inode } of core.files.values()) {
       if (open > 0 && !inode.pinned) openBytes += inode.resident - inode.local;
@@ -263,9 +283,11 @@ export class CommandRunner {
       files: total.files,
       // Nobody waits for removed files that are still open: they end with who has them open.
       dirtyFiles: total.dirty_files - new OrphanTable(core.database).dirty().files,
+      keptFiles: total.kept_files,
+      keptBytes: total.kept_bytes,
       openHandles: handles.size,
       openBytes,
-      pinnedBytes: pinned.bytes,
+      pinnedBytes: pinned?.bytes ?? 0,
       parked: core.lot.size,
       waiting,
       space: this.space(),

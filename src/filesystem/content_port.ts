@@ -35,6 +35,10 @@ export interface ContentPort {
   blocks(inode: Inode): number;
   /** True while a handle of this inode is open. */
   isOpen(inode: number): boolean;
+  /** Perhaps in transaction: name, owner, mode or attributes of `inode` have changed. */
+  changed(inode: Inode): void;
+  /** Perhaps in transaction: a directory has another name. */
+  moved(directory: Inode): void;
   /** Read-only names such as `user.zero.state`; undefined for other names. */
   virtualXattr(inode: Inode, name: string): string | undefined;
 }

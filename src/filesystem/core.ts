@@ -9,6 +9,8 @@ import type { ContentFile, ContentStore } from "../content/content_store.ts";
 import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
 import type { ChunkTable } from "../metadata/chunk_table.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
+import { FactsTable } from "../metadata/facts_table.ts";
+import { JournalTable } from "../metadata/journal_table.ts";
 import type { MapTable } from "../metadata/map_table.ts";
 import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
@@ -52,6 +54,8 @@ export class Core implements CoreParts {
   readonly chunks: ChunkTable;
   readonly versions: VersionTable;
   readonly usage: UsageTable;
+  readonly journal: JournalTable;
+  readonly facts: FactsTable;
   readonly files: FileTable;
   readonly store: ContentStore;
   readonly space: SpaceAccountant;
@@ -83,6 +87,8 @@ export class Core implements CoreParts {
     this.chunks = parts.chunks;
     this.versions = parts.versions;
     this.usage = parts.usage;
+    this.journal = new JournalTable(parts.database);
+    this.facts = new FactsTable(parts.database);
     this.files = parts.files;
     this.store = parts.store;
     this.space = parts.space;

@@ -7,11 +7,8 @@ import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import { type Inode, isRegular } from "./inode.ts";
-import type { Candidate, Commands, Refusal } from "./protocol.ts";
+import type { Commands, Eviction, Refusal } from "./protocol.ts";
 import { type Reaper, SLICE_ROWS } from "./reaper.ts";
-
-/** Rows of the order of use that one question looks at, so that it never takes long. */
-const CANDIDATES_SCANNED = 20_000;
 
 export class Dropper {
   readonly #core: Core;
@@ -24,73 +21,71 @@ export class Dropper {
     this.#reaper = reaper;
   }
 
-  /** Clean, unpinned, unopened files with resident bytes, least recently used first. */
-  candidates(argument: Commands["candidates"][0]): Candidate[] {
-    const core = this.#core;
-    const found: Candidate[] = [];
-    let after = argument.after;
-    for (let scanned = 0; scanned < CANDIDATES_SCANNED && found.length < argument.limit;) {
-      const limit = Math.min(1000, CANDIDATES_SCANNED - scanned);
-      const rows = core.usage.candidates({ limit, ...(after === undefined ? {} : { after }) });
-      for (const row of rows) {
-        const inode = core.inodes.get(row.inode);
-        if (inode === undefined || this.#refuse(inode, inode.generation) !== undefined) continue;
-        found.push({
-          inode: inode.id,
-          generation: inode.generation,
-          residentBytes: inode.resident,
-          lastUsedMs: row.lastUsedMs,
-        });
-        if (found.length === argument.limit) break;
-      }
-      if (rows.length < limit) break;
-      scanned += rows.length;
-      after = rows[rows.length - 1];
-    }
-    return found;
-  }
-
   /** Why a whole file must stay; undefined when it may go. */
-  #refuse(inode: Inode, generation: number): Refusal | undefined {
+  #refuse(
+    inode: Inode,
+    { generation, force }: { generation: number; force: boolean },
+  ): Refusal | undefined {
     // Law 7: once a sync has failed, nothing says that a row is durable.
     if (this.#core.suspect) return "gone";
     if (!isRegular(inode) || inode.resident === 0 || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
     if (inode.dirty || inode.local > 0) return "dirty";
-    if (inode.pinned) return "pinned";
+    if (!force && this.#pinned(inode)) return "pinned";
     const file = this.#core.files.peek(inode.id);
     if (file !== undefined && !file.idle) return "open";
     return undefined;
+  }
+
+  /** By the user: the veto holds whatever was decided. */
+  #pinned(inode: Inode): boolean {
+    return this.#core.facts.pinnedUntil(inode.id) > this.#core.clock.wallMs();
   }
 
   /** Bytes freed of each file, or why not. Answers when the rows are decided; the bytes follow durably. */
   evict(argument: Commands["evict"][0], done: (results: (number | Refusal)[]) => void): void {
     const core = this.#core;
     const gone: { inode: Inode; incarnation: number; bytes: number }[] = [];
-    const large: { inode: Inode; place: number }[] = [];
+    const large: { inode: Inode; place: number; eviction: Eviction }[] = [];
+    const force = argument.force === true;
     const results = core.database.transaction(() =>
-      argument.files.map(({ inode: id, generation }, place): number | Refusal => {
+      argument.files.map((eviction, place): number | Refusal => {
+        const { inode: id, generation, keepHead = 0 } = eviction;
         const inode = core.inodes.get(id);
         if (inode === undefined) return "gone";
-        const refusal = this.#refuse(inode, generation);
+        const refusal = this.#refuse(inode, { generation, force });
         if (refusal !== undefined) return refusal;
         if (core.maps.hasUnverified(id)) return "unverified";
-        if (inode.resident > SLICE_ROWS * core.chunkSize) {
-          large.push({ inode, place });
+        if (inode.resident > SLICE_ROWS * core.chunkSize || keepHead > 0) {
+          large.push({ inode, place, eviction });
           return 0;
         }
         return this.#evictRows(inode, gone);
       })
     );
     for (const entry of gone) this.#unlink(entry);
-    if (large.length === 0) return done(results);
+    const finish = () => {
+      this.#note(argument.files, results);
+      done(results);
+    };
+    if (large.length === 0) return finish();
     let waiting = large.length;
-    for (const { inode, place } of large) {
-      this.#evictLarge(inode, (result) => {
+    for (const { inode, place, eviction } of large) {
+      this.#evictLarge(inode, { keepHead: eviction.keepHead ?? 0, force }, (result) => {
         results[place] = result;
-        if (--waiting === 0) done(results);
+        if (--waiting === 0) finish();
       });
     }
+  }
+
+  #note(files: readonly Eviction[], results: readonly (number | Refusal)[]): void {
+    const { journal, usage, clock } = this.#core;
+    files.forEach(({ inode, why }, place) => {
+      const bytes = results[place];
+      // Whatever was decided of a file that stays was decided on facts that are not true any more.
+      if (typeof bytes === "string") return usage.touch(inode);
+      journal.note({ inode, atMs: clock.wallMs(), what: "evicted", who: why ?? "", bytes });
+    });
   }
 
   /** In transaction. The next content of the file will be another incarnation. */
@@ -111,7 +106,7 @@ export class Dropper {
   #unlink({ inode, incarnation, bytes }: { inode: Inode; incarnation: number; bytes: number }) {
     const core = this.#core;
     core.space.resident -= bytes;
-    core.usage.setResident(inode.id, false, core.usage.lastUsed(inode.id) ?? 0);
+    core.usage.setResident(inode.id, false);
     core.unsynced.delete(inode.id);
     core.files.peek(inode.id)?.forgetRows();
     core.store.close(inode.id, incarnation);
@@ -119,8 +114,15 @@ export class Dropper {
     this.#reaper.unlink(core.store.path(inode.id, incarnation), bytes);
   }
 
-  /** The same for a file of many chunks: rows go in slices, from the front; whoever opens it stops that. */
-  #evictLarge(inode: Inode, done: (result: number | Refusal) => void): void {
+  /**
+   * The same for a file of many chunks, or one of which a head stays: rows go in slices; whoever opens
+   * it stops that.
+   */
+  #evictLarge(
+    inode: Inode,
+    { keepHead, force }: { keepHead: number; force: boolean },
+    done: (result: number | Refusal) => void,
+  ): void {
     const core = this.#core;
     const generation = inode.generation;
     const file = core.files.acquire(inode);
@@ -131,14 +133,24 @@ export class Dropper {
       done(result);
       return false;
     };
+    const from = Math.ceil(keepHead / core.chunkSize);
     let freed = 0;
     this.#reaper.add(() => {
-      file.jobs--;
-      const refusal = this.#refuse(inode, generation);
-      file.jobs++;
-      if (refusal !== undefined) return finish(freed > 0 ? freed : refusal);
+      // Our own job, and punches of earlier slices, are no reason to stay.
+      const punching = file.punching.size > 0;
+      if (!punching) file.jobs--;
+      const refusal = this.#refuse(inode, { generation, force });
+      if (!punching) file.jobs++;
+      if (file.handles > 0 || (refusal !== undefined && !(punching && refusal === "open"))) {
+        return finish(freed > 0 ? freed : refusal ?? "open");
+      }
+      if (keepHead > 0) {
+        const slice = this.#evictSlice(file, from);
+        freed += slice;
+        return slice > 0 || finish(freed);
+      }
       if (inode.resident > SLICE_ROWS * core.chunkSize) {
-        freed += this.#evictSlice(file);
+        freed += this.#evictSlice(file, 0);
         return true;
       }
       const gone: { inode: Inode; incarnation: number; bytes: number }[] = [];
@@ -148,20 +160,21 @@ export class Dropper {
     });
   }
 
-  #evictSlice(file: FileState): number {
-    const rows = this.#core.maps.droppable(file.inode.id, { from: 0, limit: SLICE_ROWS });
-    this.#punch(file, rows);
+  #evictSlice(file: FileState, from: number): number {
+    const rows = this.#core.maps.droppable(file.inode.id, { from, limit: SLICE_ROWS });
+    if (rows.length > 0) this.#punch(file, rows);
     return rows.reduce((sum, row) => sum + this.#core.charge(row.length), 0);
   }
 
   /** Chunks of open files, coldest first; those that a parked request uses stay. */
-  spill({ bytes }: Commands["spill"][0]): number {
+  spill({ bytes, inodes }: Commands["spill"][0]): number {
     const core = this.#core;
     if (core.suspect) return 0;
     const chunks: { file: FileState; row: MapRow; tick: number }[] = [];
+    const allowed = inodes === undefined ? undefined : new Set(inodes);
     for (const file of core.files.values()) {
-      if (file.inode.resident === file.inode.local || file.inode.deadFrom !== undefined) continue;
-      if (file.inode.pinned) continue;
+      if (file.inode.deadFrom !== undefined || allowed?.has(file.inode.id) === false) continue;
+      if (file.inode.resident === file.inode.local || this.#pinned(file.inode)) continue;
       core.flush(file);
       const used = new Set([...file.parked].flatMap((parking) => [...parking.uses]));
       for (const row of core.maps.droppable(file.inode.id, { from: 0, limit: SLICE_ROWS })) {
@@ -207,7 +220,8 @@ export class Dropper {
       for (const row of rows) file.punching.delete(row.index);
       core.space.leaving -= bytes;
       core.space.forgetReading();
-      if (inode.resident === 0) core.usage.setResident(inode.id, false, 0);
+      if (inode.resident === 0) core.usage.setResident(inode.id, false);
+      else core.usage.touch(inode.id);
       core.lot.wake(file, "sync");
       core.lot.wake(file, "recall");
       core.files.dropIfIdle(file);

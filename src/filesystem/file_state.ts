@@ -55,6 +55,8 @@ export class FileState {
    */
   cuts = 0;
   cutsSettled = 0;
+  /** Name of the program for which content was last recalled. */
+  recalledBy = "";
   /** Recalled chunks that the sync under way covers; undefined while there is none. */
   settling: Set<number> | undefined;
 

@@ -24,6 +24,7 @@ import { Collection } from "./collection.ts";
 import type { ContentPort } from "./content_port.ts";
 import type { Core } from "./core.ts";
 import { Dropper } from "./dropper.ts";
+import { FactDesk } from "./fact_desk.ts";
 import { HandleTable } from "./handle_table.ts";
 import { FileType, type Inode, isRegular } from "./inode.ts";
 import type { LookupCounts } from "./lookup_counts.ts";
@@ -55,6 +56,7 @@ export class Filesystem implements FilesystemOperations {
   readonly reaper: Reaper;
   readonly saver: Saver;
   readonly dropper: Dropper;
+  readonly facts: FactDesk;
   readonly shipping: Shipping;
   readonly collection: Collection;
   readonly trash: Trash;
@@ -90,6 +92,7 @@ export class Filesystem implements FilesystemOperations {
     this.#opener = new Opener(core, { handles: this.handles, resizer: this.#resizer });
     this.saver = new Saver(core, this.reaper);
     this.dropper = new Dropper(core, this.reaper);
+    this.facts = new FactDesk(core, { reaper: this.reaper, namespace: () => this.namespace });
     this.shipping = new Shipping(core);
     this.collection = new Collection(core, this.reaper);
     this.trash = new Trash(core, { reaper: this.reaper, pathOf: (id) => this.#pathText(id) });
@@ -136,6 +139,8 @@ export class Filesystem implements FilesystemOperations {
       discard: (inode) => this.reaper.discard(inode.id),
       blocks: (inode) => Math.ceil(inode.allocated / 512),
       isOpen: (inode) => this.#opener.isOpen(inode),
+      changed: (inode) => this.facts.changed(inode),
+      moved: (directory) => this.facts.directoryChanged(directory),
       virtualXattr: (inode, name) => this.#virtualXattr(inode, name),
     };
   }
@@ -154,6 +159,7 @@ export class Filesystem implements FilesystemOperations {
   }
 
   #virtualXattr(inode: Inode, name: string): string | undefined {
+    if (name === "user.zero.pin") return this.facts.pinText(inode);
     if (!isRegular(inode)) return undefined;
     switch (name) {
       case "user.zero.state":
@@ -166,8 +172,6 @@ export class Filesystem implements FilesystemOperations {
           : "clean";
       case "user.zero.resident":
         return String(inode.resident);
-      case "user.zero.pin":
-        return inode.pinned ? "1" : "0";
       default:
         return undefined;
     }

@@ -183,7 +183,10 @@ export class FilesystemRuntime {
       this.#core.flushAll();
       this.#core.inodes.flushPending(Infinity);
     });
-    this.#every(USAGE_FLUSH_MS, () => this.#core.usage.flush());
+    this.#every(USAGE_FLUSH_MS, () => {
+      this.#core.usage.flush();
+      this.#core.journal.flush();
+    });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
     this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
     this.#every(CHECKPOINT_MS, () => this.#checkpoint());
@@ -295,6 +298,7 @@ export class FilesystemRuntime {
     core.flushAll();
     core.inodes.flushPending(Infinity);
     core.usage.flush();
+    core.journal.flush();
     const deadline = systemClock.monotonicMs() + 5000;
     while (this.#disks.busy && systemClock.monotonicMs() < deadline) {
       this.#poll.wait(100);

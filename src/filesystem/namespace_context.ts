@@ -88,6 +88,7 @@ export class NamespaceContext {
     inode.ctimeS = time.seconds;
     inode.ctimeNs = time.nanoseconds;
     this.inodes.write(inode);
+    this.content.changed(inode);
   }
 
   /** In transaction, where nlink has become 0: the row stays until nobody can reach the inode. */

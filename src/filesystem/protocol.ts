@@ -4,6 +4,7 @@
  * Nothing here changes state but the filesystem isolate.
  */
 import type { CareCommands } from "./care_protocol.ts";
+import type { PolicyCommands, ReaderRule } from "./policy_protocol.ts";
 import type { ShippingCommands } from "./shipping_protocol.ts";
 
 /** Where a confirmed chunk lies in the bucket. */
@@ -82,16 +83,20 @@ export type Refusal =
   | "pinned"
   /** Local-only bytes: they are nowhere else. */
   | "dirty"
+  /** The same, and a policy keeps it out of the bucket. */
+  | "local"
   | "unverified"
   | "gone";
 
-/** A clean resident file, least recently used first. */
-export interface Candidate {
+/** A file to evict. */
+export interface Eviction {
   inode: number;
+  /** On which it was decided; refused where it has moved. */
   generation: number;
-  /** Charge of its resident bytes. */
-  residentBytes: number;
-  lastUsedMs: number;
+  /** Bytes at its start that stay, as whole chunks. */
+  keepHead?: number;
+  /** The rule that decided, for the journal. */
+  why?: string;
 }
 
 export interface SpaceReport {
@@ -100,6 +105,8 @@ export interface SpaceReport {
   high: number;
   low: number;
   hard: number;
+  /** Bytes of the cache's disk that are left to others. */
+  minFree?: number;
   /** Charge of all resident bytes plus what is reserved for recalls and not yet unlinked. */
   used: number;
   reserved: number;
@@ -112,7 +119,7 @@ export interface SpaceReport {
 }
 
 /** Commands: name → [arguments, result]. */
-export interface Commands extends CareCommands, ShippingCommands {
+export interface Commands extends PolicyCommands, CareCommands, ShippingCommands {
   /** Dirty files in order of last change, changed at or before `changedBefore` (wall ms). */
   dirtyFiles: [
     { changedBefore: number; limit: number; after?: { changedMs: number; inode: number } },
@@ -136,15 +143,13 @@ export interface Commands extends CareCommands, ShippingCommands {
     { pack: number; name: Uint8Array; versionId: string; bytes: number }[],
   ];
   verified: [{ packs: number[] }, void];
-  /** Clean resident files that may go, least recently used first, after the given place. */
-  candidates: [{ limit: number; after?: { lastUsedMs: number; inode: number } }, Candidate[]];
   /** Drops resident bytes of whole files. Answers bytes freed, or why not, each. Rows are durable, then bytes go. */
   evict: [
-    { files: { inode: number; generation: number }[]; force?: boolean },
+    { files: Eviction[]; force?: boolean },
     (number | Refusal)[],
   ];
-  /** Drops about `bytes` of confirmed chunks of open files, coldest first. Answers bytes freed. */
-  spill: [{ bytes: number }, number];
+  /** Drops about `bytes` of confirmed chunks of open files (or of these only), coldest first. Answers bytes freed. */
+  spill: [{ bytes: number; inodes?: number[] }, number];
   /** Recalls every absent chunk of a file; answers when all are resident, or why not. */
   recallFile: [{ inode: number }, { recalled: number } | { failed: string }];
   /** Bytes that were asked for by a `recall` event, verified. They must not change until this is answered. */
@@ -167,7 +172,6 @@ export interface Commands extends CareCommands, ShippingCommands {
   space: [Record<string, never>, SpaceReport];
   /** Marks and limits. Takes effect at once. */
   configure: [FilesystemSettings, void];
-  pin: [{ inode: number; pinned: boolean }, void];
   /** Commits what is only in memory, syncs the WAL; everything before is durable afterwards. */
   flush: [Record<string, never>, void];
   /** Residency of one inode, exact to this moment. */
@@ -200,6 +204,10 @@ export interface FilesystemSettings {
   spaceTimeoutMs: number;
   /** What statfs shows as capacity, bytes. */
   capacity: number;
+  /** In which heat halves, milliseconds; undefined: seven days. */
+  halfLifeMs?: number;
+  /** The first that matches the name of a program decides what its reading means. */
+  readers?: ReaderRule[];
 }
 
 export interface FileResidency {
@@ -213,6 +221,10 @@ export interface FileResidency {
   localBytes: number;
   dirty: boolean;
   pinned: boolean;
+  /** Pinned by the user, itself or by a directory above it: until when; Infinity: for ever; undefined: not. */
+  pinnedUntilMs?: number;
+  /** Class local: a policy keeps it out of the bucket. */
+  kept?: boolean;
   openHandles: number;
   writers: number;
   changedMs: number;
@@ -222,6 +234,9 @@ export interface FileResidency {
 export interface FilesystemReport {
   files: number;
   dirtyFiles: number;
+  /** Of these, files that a policy keeps out of the bucket (class local), and their bytes. */
+  keptFiles?: number;
+  keptBytes?: number;
   openHandles: number;
   /** Charge of clean resident bytes of files that are open. */
   openBytes: number;
@@ -267,6 +282,8 @@ export type FilesystemEvent =
   | { event: "recallUrgent"; inode: number; incarnation: number; index: number }
   /** Above the high mark, or somebody is parked for space. `needed`: bytes to free so that all can go on. */
   | { event: "pressure"; used: number; needed: number; waiting: number }
+  /** Files have changed, or a policy has: `unsorted` has work. At most once a second. */
+  | { event: "unsorted" }
   /** A program opened this file for writing, or changed it: an upload of it is in vain. */
   | { event: "changed"; inode: number }
   | { event: "readOnly"; reason: string }

@@ -291,7 +291,7 @@ export class Recalls {
     core.inodes.touch(inode);
     core.flushIfPossible(file);
     for (const index of indices) this.onSettled(file, index);
-    core.usage.setResident(inode.id, true, Math.floor(core.clock.wallMs()));
+    core.usage.recalled(inode.id, { atMs: core.clock.wallMs(), by: file.recalledBy });
   }
 
   /** Recalled bytes that did not become durable are not there: the rows still say absent. */

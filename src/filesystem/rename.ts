@@ -104,6 +104,12 @@ function move(
     if (newParent !== source.parent) context.namesChanged(newParent, time);
     context.attributesChanged(source.inode, time);
   });
+  moved(context, source.inode);
+}
+
+/** Whatever is below a directory has moved with it. */
+function moved(context: NamespaceContext, inode: Inode): void {
+  if (isDirectory(inode)) context.content.moved(inode);
 }
 
 /** The name that is replaced keeps its row: whoever reads the directory meanwhile sees it exactly once. */
@@ -131,6 +137,7 @@ function replace(
     replacedContent(context, source.inode, { victim, name, parent: target.parent.id });
   });
   context.reap(victim);
+  moved(context, source.inode);
 }
 
 function replacedContent(
@@ -160,4 +167,6 @@ function swap(context: NamespaceContext, source: Place, target: Place): void {
     context.attributesChanged(source.inode, time);
     context.attributesChanged(target.inode, time);
   });
+  moved(context, source.inode);
+  moved(context, target.inode);
 }

@@ -30,7 +30,7 @@ export class Saver {
     const after = argument.after ?? { changedMs: -1, inode: 0 };
     const rows = core.database.statement(
       `SELECT id AS inode, generation, size, changed_ms AS changedMs, local AS localBytes, nlink
-       FROM inode WHERE dirty = 1 AND changed_ms <= ? AND (changed_ms, id) > (?, ?)
+       FROM inode WHERE dirty = 1 AND kept = 0 AND changed_ms <= ? AND (changed_ms, id) > (?, ?)
          AND (nlink > 0 OR local >= ${ORPHAN_BYTES})
        ORDER BY changed_ms, id LIMIT ?`,
     ).all(
@@ -234,6 +234,15 @@ export class Saver {
     });
     inode.dirty = false;
     core.inodes.writeContent(inode);
+    const { id, allocated } = inode;
+    core.usage.touch(id);
+    core.journal.note({
+      inode: id,
+      atMs: core.clock.wallMs(),
+      what: "saved",
+      who: "",
+      bytes: allocated,
+    });
   }
 
   #refuseSave({ inode: id, generation }: Commands["save"][0]): Refusal | undefined {

@@ -244,7 +244,7 @@ export class Writer {
       file.putPending({ index, chunk: 0, length, resident: true, generation: inode.generation });
       file.touched.set(index, ++core.tick);
     }
-    if (!hadContent) core.usage.setResident(inode.id, true, Math.floor(core.clock.wallMs()));
+    if (!hadContent) core.usage.setResident(inode.id, true);
     else core.used(inode);
   }
 }

@@ -67,6 +67,7 @@ export function removexattr(context: NamespaceContext, request: GetxattrRequest)
 export function listxattr(context: NamespaceContext, request: RequestHeader): Uint8Array {
   const inode = context.inodes.require(request.inode);
   const names = context.xattrs.names(inode.id)
+    .filter((name) => !startsWith(name, VIRTUAL))
     .filter((name) => request.uid === 0 || !startsWith(name, TRUSTED));
   const list = new Uint8Array(names.reduce((sum, name) => sum + name.length + 1, 0));
   let offset = 0;

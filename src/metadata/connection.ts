@@ -105,13 +105,16 @@ function attach(
     connection.exec("PRAGMA history.mmap_size = 0");
   }
   const exists = connection.prepare(
-    "SELECT 1 FROM history.sqlite_schema WHERE name = 'usage_candidate'",
+    "SELECT 1 FROM history.sqlite_schema WHERE name = 'usage_queue'",
   ).get();
   if (exists !== undefined) return historyIsComplete(connection);
   if (readOnly) return false;
   connection.exec("BEGIN");
   // The schema is written for a database of its own; here it lands in an attached one.
-  connection.exec(HISTORY_SCHEMA.replaceAll(/CREATE (TABLE|INDEX) /g, "CREATE $1 history."));
+  connection.exec(
+    HISTORY_SCHEMA.replaceAll(/CREATE (TABLE|INDEX|TRIGGER) /g, "CREATE $1 history.")
+      .replaceAll("INSERT INTO tally", "INSERT INTO history.tally"),
+  );
   connection.exec("COMMIT");
   return false;
 }

@@ -70,9 +70,12 @@ CREATE TABLE inode (
   dirty       INTEGER NOT NULL DEFAULT 0 CHECK (dirty IN (0, 1)), -- working map or size differ from the saved version
   changed_ms  INTEGER NOT NULL DEFAULT 0,         -- wall clock of the last change of content or size
   dead_from   INTEGER,                            -- map rows with idx >= this are truncated away, deleted in slices
-  pinned      INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)) -- the user's veto on eviction
+  pinned      INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),-- the user's veto on eviction; of a directory: for all below
+                                                  -- it. Until when: xattr user.zero.pin, without one for ever (pins.ts)
+  kept        INTEGER NOT NULL DEFAULT 0 CHECK (kept IN (0, 1))   -- class local: dirty, and a policy keeps it out of the bucket
 ) STRICT;
-CREATE INDEX inode_dirty ON inode (changed_ms) WHERE dirty = 1;
+CREATE INDEX inode_dirty ON inode (changed_ms) WHERE dirty = 1 AND kept = 0;
+CREATE INDEX inode_kept ON inode (id) WHERE kept = 1;
 CREATE INDEX inode_dead ON inode (id) WHERE dead_from IS NOT NULL;
 CREATE INDEX inode_pinned ON inode (id) WHERE pinned = 1;
 
@@ -182,10 +185,12 @@ CREATE TABLE total (
   allocated   INTEGER NOT NULL CHECK (allocated >= 0),   -- as in inode, bytes
   resident    INTEGER NOT NULL CHECK (resident >= 0),
   local       INTEGER NOT NULL CHECK (local >= 0),
-  dirty_files INTEGER NOT NULL CHECK (dirty_files >= 0),
-  sequence    INTEGER NOT NULL                           -- grows with content transactions and before each look at changes
+  dirty_files INTEGER NOT NULL CHECK (dirty_files >= 0), -- those of class local too
+  sequence    INTEGER NOT NULL,                          -- grows with content transactions and before each look at changes
+  kept_files  INTEGER NOT NULL DEFAULT 0 CHECK (kept_files >= 0),  -- of class local, and their local-only charge
+  kept_bytes  INTEGER NOT NULL DEFAULT 0 CHECK (kept_bytes >= 0)
 ) STRICT;
-INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0);
+INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0);
 
 CREATE TRIGGER inode_insert AFTER INSERT ON inode BEGIN
   UPDATE total SET files = files + 1, allocated = allocated + new.allocated, resident = resident + new.resident,
@@ -194,13 +199,16 @@ CREATE TRIGGER inode_insert AFTER INSERT ON inode BEGIN
 END;
 CREATE TRIGGER inode_delete AFTER DELETE ON inode BEGIN
   UPDATE total SET files = files - 1, allocated = allocated - old.allocated, resident = resident - old.resident,
-    local = local - old.local, dirty_files = dirty_files - old.dirty;
+    local = local - old.local, dirty_files = dirty_files - old.dirty,
+    kept_files = kept_files - old.kept, kept_bytes = kept_bytes - old.kept * old.local;
   ${log(RecordTable.INODE, "old.id")}
 END;
-CREATE TRIGGER inode_content AFTER UPDATE OF allocated, resident, local, dirty ON inode
-WHEN old.allocated <> new.allocated OR old.resident <> new.resident OR old.local <> new.local OR old.dirty <> new.dirty BEGIN
+CREATE TRIGGER inode_content AFTER UPDATE OF allocated, resident, local, dirty, kept ON inode
+WHEN old.allocated <> new.allocated OR old.resident <> new.resident OR old.local <> new.local OR old.dirty <> new.dirty
+  OR old.kept <> new.kept BEGIN
   UPDATE total SET allocated = allocated + new.allocated - old.allocated, resident = resident + new.resident - old.resident,
-    local = local + new.local - old.local, dirty_files = dirty_files + new.dirty - old.dirty;
+    local = local + new.local - old.local, dirty_files = dirty_files + new.dirty - old.dirty,
+    kept_files = kept_files + new.kept - old.kept, kept_bytes = kept_bytes + new.kept * new.local - old.kept * old.local;
 END;
 
 -- What the bucket has not been told yet: the rows of these keys as they are when they are read, or that they
@@ -305,15 +313,77 @@ CREATE TRIGGER chunk_moved AFTER UPDATE OF pack ON chunk WHEN old.pack <> new.pa
 END;
 `;
 
+/** What `usage.class` means: where the policy has put a file with resident bytes. */
+export const UsageClass = {
+  /** Something about it has changed, or the policy has: to be looked at. */
+  UNSORTED: 0,
+  /** Leaves before all others. */
+  FIRST: 1,
+  /** May leave, by rank. */
+  RANKED: 2,
+  /** Not yet: from `wake_ms` on it is looked at again. */
+  HELD: 3,
+  /** By a rule or by the user. */
+  PINNED: 4,
+  /** Never uploaded. */
+  LOCAL: 5,
+  /** Not in the bucket yet; comes back when it is saved. */
+  DIRTY: 6,
+  /** Only its head is left. */
+  HEAD: 7,
+} as const;
+export type UsageClass = (typeof UsageClass)[keyof typeof UsageClass];
+
 /**
- * `history.db`, never shipped: what was used when. It may lag behind or be lost; then files count as
- * last used when they were created or recalled.
+ * `history.db`, never shipped: what was used when, and what the policy makes of it. It may lag behind
+ * or be lost; then files count as last used when they were created or last changed.
  */
 export const HISTORY_SCHEMA = `
 CREATE TABLE usage (
   inode        INTEGER PRIMARY KEY,
-  last_used_ms INTEGER NOT NULL,      -- wall clock of the last use through the mount
-  resident     INTEGER NOT NULL       -- 1 while the file has resident bytes: it is a candidate for eviction
+  last_used_ms INTEGER NOT NULL,      -- wall clock of the last use through the mount by a reader that counts
+  heat         REAL NOT NULL,         -- decayed count of uses at heat_at_ms (src/domain/heat.ts)
+  heat_at_ms   INTEGER NOT NULL,
+  uses         BLOB NOT NULL,         -- times of its last uses, oldest first: float64, little-endian, milliseconds
+  since_ms     INTEGER NOT NULL,      -- when it was created or its content last brought back
+  recalled_by  TEXT,                  -- name of the program that brought it back; NULL: nobody has
+  resident     INTEGER NOT NULL,      -- 1 while the file has resident bytes: it is a candidate for eviction
+  class        INTEGER NOT NULL DEFAULT 0,  -- UsageClass, as the engine has said
+  rank         REAL NOT NULL DEFAULT 0,     -- the lowest leaves first; changes with a use or the size only
+  wake_ms      INTEGER,               -- when class or rank may be others although nobody touches it; NULL: never
+  bytes        INTEGER NOT NULL DEFAULT 0,  -- resident charge when it was sorted
+  stamp        INTEGER NOT NULL DEFAULT 0   -- grows with each change: what was sorted before it does not count
 ) STRICT;
-CREATE INDEX usage_candidate ON usage (last_used_ms, inode) WHERE resident = 1;
+CREATE INDEX usage_queue ON usage (class, rank, inode) WHERE resident = 1;
+CREATE INDEX usage_wake ON usage (wake_ms) WHERE resident = 1 AND wake_ms IS NOT NULL;
+
+-- Sums over usage WHERE resident = 1, by class, kept by triggers.
+CREATE TABLE tally (
+  class INTEGER PRIMARY KEY,
+  files INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
+INSERT INTO tally (class, files, bytes) VALUES (0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0), (5, 0, 0), (6, 0, 0), (7, 0, 0);
+CREATE TRIGGER usage_inserted AFTER INSERT ON usage WHEN new.resident = 1 BEGIN
+  UPDATE tally SET files = files + 1, bytes = bytes + new.bytes WHERE class = new.class;
+END;
+CREATE TRIGGER usage_deleted AFTER DELETE ON usage WHEN old.resident = 1 BEGIN
+  UPDATE tally SET files = files - 1, bytes = bytes - old.bytes WHERE class = old.class;
+END;
+CREATE TRIGGER usage_changed AFTER UPDATE OF resident, class, bytes ON usage
+WHEN old.resident <> new.resident OR old.class <> new.class OR old.bytes <> new.bytes BEGIN
+  UPDATE tally SET files = files - old.resident, bytes = bytes - old.resident * old.bytes WHERE class = old.class;
+  UPDATE tally SET files = files + new.resident, bytes = bytes + new.resident * new.bytes WHERE class = new.class;
+END;
+
+-- What has happened to a file, for zero why. Bounded per file and in all (journal_table.ts).
+CREATE TABLE journal (
+  id    INTEGER PRIMARY KEY AUTOINCREMENT,
+  inode INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  what  TEXT NOT NULL,                -- saved, evicted, recalled, pinned, unpinned
+  who   TEXT NOT NULL,                -- the rule with its place, or the name of a program
+  bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX journal_inode ON journal (inode, id);
 `;

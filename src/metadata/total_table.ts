@@ -9,6 +9,9 @@ export interface Totals {
   resident: number;
   local: number;
   dirtyFiles: number;
+  /** Of class local: files that a policy keeps out of the bucket, and their local-only bytes. */
+  keptFiles: number;
+  keptBytes: number;
   /** Number of content transactions so far. */
   sequence: number;
 }
@@ -19,7 +22,8 @@ export class TotalTable {
 
   constructor(database: MetadataDatabase) {
     this.#read = database.statement(
-      `SELECT files, allocated, resident, local, dirty_files AS dirtyFiles, sequence FROM total`,
+      `SELECT files, allocated, resident, local, dirty_files AS dirtyFiles, sequence,
+         kept_files AS keptFiles, kept_bytes AS keptBytes FROM total`,
     );
     this.#advance = database.arrayStatement(
       "UPDATE total SET sequence = sequence + 1 RETURNING sequence",

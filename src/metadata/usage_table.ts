@@ -1,68 +1,133 @@
 /**
- * What was used when (`history.usage`), and so the order in which content may go. Owns a batch in
- * memory, because a use must not cost a transaction; at a crash the batch is lost, which costs
- * nothing but exactness. Nothing here is ever shipped or needed to read a file.
+ * What was used when (`history.usage`), and where the policy has put each file that has resident
+ * bytes: the queues from which content leaves. Owns a batch in memory, because a use must not cost a
+ * transaction; at a crash the batch is lost, which costs nothing but exactness. Whoever knows the
+ * policy says class and rank (`sort`); every change of a file makes it unsorted again. Nothing here is
+ * ever shipped or needed to read a file.
  */
+import { DEFAULT_HALF_LIFE_MS, heatAfterUse } from "../domain/heat.ts";
 import type { MetadataDatabase, Statement } from "./database.ts";
+import { UsageClass } from "./schema.ts";
 
-/** A file with resident bytes. */
-export interface UsageCandidate {
+/** A place in a queue. */
+export interface QueuePlace {
+  rank: number;
   inode: number;
-  /** Wall clock, milliseconds. */
-  lastUsedMs: number;
 }
 
-/** The batch's news of one inode; `resident` undefined: as the inode row says. Undefined news: forget it. */
-interface News {
-  lastUsedMs: number;
-  resident: boolean | undefined;
+/** Where a file goes, by what was known of it at `stamp`. */
+export interface SortedFile {
+  inode: number;
+  stamp: number;
+  class: UsageClass;
+  rank: number;
+  /** Wall clock, milliseconds; undefined: only a change can move it. */
+  wakeMs: number | undefined;
 }
+
+/** Sums of one class. Bytes are charges, as of when each file was sorted. */
+export interface ClassTally {
+  class: UsageClass;
+  files: number;
+  bytes: number;
+}
+
+/** The batch's news of one inode. Undefined news: forget it. */
+interface News {
+  uses: number[];
+  /** Undefined: as the inode row says. */
+  resident: boolean | undefined;
+  recalled: { atMs: number; by: string } | undefined;
+}
+
+interface UsageRow {
+  last_used_ms: number;
+  heat: number;
+  heat_at_ms: number;
+  uses: Uint8Array;
+  since_ms: number;
+  recalled_by: string | null;
+}
+
+/** Times of uses that are kept per file. */
+const USES_KEPT = 32;
 
 export class UsageTable {
   readonly #database: MetadataDatabase;
   readonly #batch = new Map<number, News | undefined>();
-  readonly #use: Statement;
-  readonly #set: Statement;
-  readonly #delete: Statement;
+  readonly #file: Statement;
   readonly #get: Statement;
-  readonly #candidates: Statement;
+  readonly #put: Statement;
+  readonly #delete: Statement;
+  readonly #queue: Statement;
+  readonly #woken: Statement;
+  readonly #sort: Statement;
   #refillAfter: number | undefined;
+  /** In which heat halves, milliseconds. */
+  halfLifeMs = DEFAULT_HALF_LIFE_MS;
+  /** Something became unsorted that was written down. */
+  onUnsorted: () => void = () => {};
 
   constructor(database: MetadataDatabase) {
     this.#database = database;
     this.#refillAfter = database.historyComplete ? undefined : 0;
-    this.#use = database.statement(
-      `INSERT INTO history.usage (inode, last_used_ms, resident)
-       SELECT ?1, ?2, resident > 0 FROM main.inode WHERE id = ?1
-       ON CONFLICT (inode) DO UPDATE SET last_used_ms = max(last_used_ms, excluded.last_used_ms)`,
+    this.#file = database.statement(
+      `SELECT btime_s * 1000 + btime_ns / 1000000 AS created, resident > 0 AS resident
+       FROM main.inode WHERE id = ? AND mode & 61440 = 32768`,
     );
-    this.#set = database.statement(
-      `INSERT INTO history.usage (inode, last_used_ms, resident) VALUES (?1, ?2, ?3)
-       ON CONFLICT (inode) DO UPDATE SET
-         last_used_ms = max(last_used_ms, excluded.last_used_ms), resident = excluded.resident`,
+    this.#get = database.statement("SELECT * FROM history.usage WHERE inode = ?");
+    this.#put = database.statement(
+      `INSERT INTO history.usage (inode, last_used_ms, heat, heat_at_ms, uses, since_ms, recalled_by, resident)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+       ON CONFLICT (inode) DO UPDATE SET last_used_ms = ?2, heat = ?3, heat_at_ms = ?4, uses = ?5, since_ms = ?6,
+         recalled_by = ?7, resident = ?8, class = 0, rank = 0, wake_ms = NULL, stamp = stamp + 1`,
     );
     this.#delete = database.statement("DELETE FROM history.usage WHERE inode = ?");
-    this.#get = database.arrayStatement("SELECT last_used_ms FROM history.usage WHERE inode = ?");
-    this.#candidates = database.statement(
-      `SELECT inode, last_used_ms AS lastUsedMs FROM history.usage
-       WHERE resident = 1 AND (last_used_ms, inode) > (?, ?) ORDER BY last_used_ms, inode LIMIT ?`,
+    this.#queue = database.statement(
+      `SELECT inode, rank FROM history.usage
+       WHERE resident = 1 AND class = ? AND (rank, inode) > (?, ?) ORDER BY rank, inode LIMIT ?`,
+    );
+    this.#woken = database.statement(
+      `SELECT inode FROM history.usage WHERE resident = 1 AND wake_ms IS NOT NULL AND wake_ms <= ?
+       ORDER BY wake_ms LIMIT ?`,
+    );
+    this.#sort = database.statement(
+      `UPDATE history.usage SET class = ?3, rank = ?4, wake_ms = ?5,
+         bytes = coalesce((SELECT resident FROM main.inode WHERE id = ?1), 0)
+       WHERE inode = ?1 AND stamp = ?2`,
     );
   }
 
-  /** Somebody used the file. */
-  record(inode: number, lastUsedMs: number): void {
+  #news(inode: number): News | undefined {
     const news = this.#batch.get(inode);
-    if (news === undefined && this.#batch.has(inode)) return;
-    if (news === undefined) this.#batch.set(inode, { lastUsedMs, resident: undefined });
-    else if (lastUsedMs > news.lastUsedMs) news.lastUsedMs = lastUsedMs;
+    if (news !== undefined || this.#batch.has(inode)) return news;
+    const fresh: News = { uses: [], resident: undefined, recalled: undefined };
+    this.#batch.set(inode, fresh);
+    return fresh;
+  }
+
+  /** Somebody who counts used the file. */
+  record(inode: number, atMs: number): void {
+    this.#news(inode)?.uses.push(Math.floor(atMs));
   }
 
   /** The file has resident bytes from now on, or has none any more. */
-  setResident(inode: number, resident: boolean, lastUsedMs: number): void {
-    const news = this.#batch.get(inode);
-    if (news === undefined && this.#batch.has(inode)) return;
-    const latestMs = Math.max(news?.lastUsedMs ?? lastUsedMs, lastUsedMs);
-    this.#batch.set(inode, { lastUsedMs: latestMs, resident });
+  setResident(inode: number, resident: boolean): void {
+    const news = this.#news(inode);
+    if (news !== undefined) news.resident = resident;
+  }
+
+  /** Content was brought back for the program `by`. No use of its own. */
+  recalled(inode: number, { atMs, by }: { atMs: number; by: string }): void {
+    const news = this.#news(inode);
+    if (news === undefined) return;
+    news.resident = true;
+    news.recalled = { atMs: Math.floor(atMs), by };
+  }
+
+  /** Something that a policy looks at has changed: name, owner, size, saved or not. */
+  touch(inode: number): void {
+    this.#news(inode);
   }
 
   /** The inode is gone: whatever is said of it later does not count. */
@@ -83,31 +148,99 @@ export class UsageTable {
       for (const [inode, news] of this.#batch) {
         if (written.length >= limit) break;
         if (news === undefined) this.#delete.run(inode);
-        else if (news.resident === undefined) this.#use.run(inode, Math.floor(news.lastUsedMs));
-        else this.#set.run(inode, Math.floor(news.lastUsedMs), news.resident ? 1 : 0);
+        else this.#write(inode, news);
         written.push(inode);
       }
     });
     for (const inode of written) this.#batch.delete(inode);
+    this.onUnsorted();
     return written.length;
+  }
+
+  #write(inode: number, news: News): void {
+    const file = this.#file.get(inode) as { created: number; resident: number } | undefined;
+    if (file === undefined) return;
+    const created = Math.floor(file.created);
+    const row = this.#get.get(inode) as unknown as UsageRow | undefined;
+    let heat = row?.heat ?? 1;
+    let heatAtMs = row?.heat_at_ms ?? created;
+    let lastUsedMs = row?.last_used_ms ?? created;
+    for (const now of news.uses) {
+      heat = heatAfterUse({ heat, heatAtMs }, { now, halfLifeMs: this.halfLifeMs });
+      heatAtMs = Math.max(heatAtMs, now);
+      lastUsedMs = Math.max(lastUsedMs, now);
+    }
+    this.#put.run(
+      inode,
+      lastUsedMs,
+      heat,
+      heatAtMs,
+      packTimes([...(row === undefined ? [] : unpackTimes(row.uses)), ...news.uses]),
+      news.recalled?.atMs ?? row?.since_ms ?? created,
+      news.recalled?.by ?? row?.recalled_by ?? null,
+      Number(news.resident ?? file.resident === 1),
+    );
   }
 
   /** Wall clock, milliseconds, of the last use; undefined where nothing is known. */
   lastUsed(inode: number): number | undefined {
-    if (this.#batch.has(inode)) return this.#batch.get(inode)?.lastUsedMs;
-    return (this.#get.get(inode) as unknown as [number] | undefined)?.[0];
+    const news = this.#batch.get(inode);
+    if (news === undefined && this.#batch.has(inode)) return undefined;
+    const stored = (this.#get.get(inode) as unknown as UsageRow | undefined)?.last_used_ms;
+    const newest = Math.max(stored ?? -Infinity, ...news?.uses ?? []);
+    return newest === -Infinity ? undefined : newest;
   }
 
   /**
-   * Files with resident bytes, least recently used first, after the given place. Flushes the batch
-   * first, so that the order is true. A file may have changed since: look at its inode.
+   * Files of a class in the order of their ranks, after the given place. Flushes the batch first. A
+   * file may have changed since: look at its inode.
    */
-  candidates(
-    { limit, after }: { limit: number; after?: UsageCandidate },
-  ): UsageCandidate[] {
+  queue(kind: UsageClass, { limit, after }: { limit: number; after?: QueuePlace }): QueuePlace[] {
     this.flush();
-    const { lastUsedMs, inode } = after ?? { lastUsedMs: Number.MIN_SAFE_INTEGER, inode: 0 };
-    return this.#candidates.all(lastUsedMs, inode, limit) as unknown as UsageCandidate[];
+    const { rank, inode } = after ?? { rank: -Infinity, inode: 0 };
+    // SQLite has no -Infinity to compare with: the lowest number stands for it.
+    const lowest = Math.max(rank, -Number.MAX_VALUE);
+    return this.#queue.all(kind, lowest, inode, limit) as unknown as QueuePlace[];
+  }
+
+  /** Files that are to be sorted: changed ones, and those whose time has come at `now`. */
+  unsorted({ now, limit }: { now: number; limit: number }): number[] {
+    const changed = this.queue(UsageClass.UNSORTED, { limit }).map((place) => place.inode);
+    if (changed.length === limit) return changed;
+    const woken = this.#woken.all(Math.floor(now), limit - changed.length) as { inode: number }[];
+    return [...changed, ...woken.map((row) => row.inode)];
+  }
+
+  /** Puts files in their classes, unless they have changed since. */
+  sort(files: readonly SortedFile[]): void {
+    this.#database.transaction(() => {
+      for (const { inode, stamp, class: kind, rank, wakeMs } of files) {
+        const wake = wakeMs === undefined ? null : Math.floor(wakeMs);
+        this.#sort.run(inode, stamp, kind, rank, wake);
+      }
+    });
+  }
+
+  /** Makes files unsorted, in the order of their numbers, after `after`; undefined: all have been seen. */
+  unsortSome({ after, limit }: { after: number; limit: number }): number | undefined {
+    return this.#database.transaction(() => {
+      const rows = this.#database.statement(
+        "SELECT inode FROM history.usage WHERE inode > ? ORDER BY inode LIMIT ?",
+      ).all(after, limit) as { inode: number }[];
+      const last = rows.at(-1)?.inode;
+      if (last === undefined) return undefined;
+      this.#database.statement(
+        `UPDATE history.usage SET class = 0, rank = 0, wake_ms = NULL, stamp = stamp + 1
+         WHERE inode > ? AND inode <= ?`,
+      ).run(after, last);
+      return rows.length < limit ? undefined : last;
+    });
+  }
+
+  /** Sums of each class. */
+  tally(): ClassTally[] {
+    return this.#database.statement("SELECT class, files, bytes FROM history.tally")
+      .all() as unknown as ClassTally[];
   }
 
   /** True while rows may be missing, because history was lost or the last end was not clean. */
@@ -118,17 +251,17 @@ export class UsageTable {
   /**
    * Adds what is missing for the next `limit` inodes that have resident bytes or not; returns true
    * when all have been seen. Call it slice by slice. A refilled file counts as last used when its
-   * content last changed. (That a file has no resident bytes any more is for whoever meets it among
-   * the candidates to say, with `setResident`.)
+   * content last changed. (That a file has no resident bytes any more is for whoever meets it in a
+   * queue to say, with `touch`.)
    */
   refill({ limit }: { limit: number }): boolean {
     const after = this.#refillAfter;
     if (after === undefined) return true;
     const last = this.#database.transaction(() => {
       this.#database.statement(
-        `INSERT INTO history.usage (inode, last_used_ms, resident)
-         SELECT id, max(changed_ms, btime_s * 1000), 1 FROM
-           (SELECT * FROM main.inode WHERE id > ?1 ORDER BY id LIMIT ?2) WHERE resident > 0
+        `INSERT INTO history.usage (inode, last_used_ms, heat, heat_at_ms, uses, since_ms, resident)
+         SELECT id, max(changed_ms, btime_s * 1000), 1, max(changed_ms, btime_s * 1000), x'', btime_s * 1000, 1
+         FROM (SELECT * FROM main.inode WHERE id > ?1 ORDER BY id LIMIT ?2) WHERE resident > 0
          ON CONFLICT (inode) DO UPDATE SET resident = 1`,
       ).run(after, limit);
       const row = this.#database.arrayStatement(
@@ -139,6 +272,21 @@ export class UsageTable {
     });
     if (last === undefined) this.#database.historyRefilled();
     this.#refillAfter = last;
+    this.onUnsorted();
     return last === undefined;
   }
+}
+
+/** Times as a BLOB: the last USES_KEPT of them. */
+function packTimes(times: readonly number[]): Uint8Array {
+  const kept = times.slice(-USES_KEPT);
+  const view = new DataView(new ArrayBuffer(kept.length * 8));
+  kept.forEach((time, index) => view.setFloat64(index * 8, time, true));
+  return new Uint8Array(view.buffer);
+}
+
+/** Times from a BLOB, oldest first. */
+export function unpackTimes(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length >> 3 }, (_, index) => view.getFloat64(index * 8, true));
 }

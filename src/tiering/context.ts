@@ -3,6 +3,7 @@ import type { FilesystemPort } from "../filesystem/port.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
+import type { ActivePolicy } from "./active_policy.ts";
 import type { ComputePort } from "./compute_port.ts";
 import type { EngineSettings } from "./settings.ts";
 
@@ -18,6 +19,8 @@ export interface Tiering {
   readonly random: Random;
   /** Replaced as a whole when the configuration changes. */
   settings: EngineSettings;
+  /** Likewise. */
+  policy: ActivePolicy;
   readonly log: Log;
   /** File system id, 16 bytes. */
   readonly fileSystem: Uint8Array;

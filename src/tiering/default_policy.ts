@@ -1,18 +1,20 @@
-/** What leaves first where nobody has said otherwise: what was used least recently. Pure. */
-import type { Candidate } from "../filesystem/protocol.ts";
-
 /**
- * The files to evict, so that at least `bytesToFree` are freed: from the least recently used on, and
- * no more than needed. `candidates` are in that order already; all of them where they do not suffice.
+ * The policy where nobody has written one: the same language, so that there is one way to decide. What
+ * was used least, and least recently, leaves first; disk and upload are as the configuration says.
  */
-export function chooseEvictions(candidates: Candidate[], bytesToFree: number): Candidate[] {
-  const chosen: Candidate[] = [];
-  let bytes = 0;
-  for (const candidate of candidates) {
-    if (bytes >= bytesToFree) break;
-    if (candidate.residentBytes <= 0) continue;
-    chosen.push(candidate);
-    bytes += candidate.residentBytes;
-  }
-  return chosen;
+import { invariant } from "../domain/errors.ts";
+import { loadPolicy } from "../policy/load.ts";
+import type { Policy } from "../policy/model.ts";
+
+export const BUILT_IN_POLICY_FILE = "built-in policy";
+export const BUILT_IN_POLICY_TEXT = `version: 1
+rules:
+  - { name: anything, match: {}, evict: allow }
+`;
+
+export function builtInPolicy(): Policy {
+  const options = { file: BUILT_IN_POLICY_FILE, now: 0 };
+  const { policy } = loadPolicy(BUILT_IN_POLICY_TEXT, options);
+  invariant(policy !== undefined, "the built-in policy is valid");
+  return policy;
 }

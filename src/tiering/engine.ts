@@ -8,8 +8,10 @@ import type { FilesystemEvent } from "../filesystem/protocol.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { fromHex, type Random } from "../runtime/random.ts";
+import { ActivePolicy } from "./active_policy.ts";
 import type { ComputePort } from "./compute_port.ts";
 import { describe, type Log, type Tiering } from "./context.ts";
+import { builtInPolicy } from "./default_policy.ts";
 import { composeStatus, type EngineStatus, type EngineTrouble } from "./engine_status.ts";
 import { Evictor } from "./evictor.ts";
 import {
@@ -23,6 +25,7 @@ import { MetadataShipper, type ShipperOptions } from "./metadata_shipper.ts";
 import { PackVerifier } from "./pack_verifier.ts";
 import { Recaller } from "./recaller.ts";
 import { ENGINE_LIMITS, type EngineSettings } from "./settings.ts";
+import { Sorter } from "./sorter.ts";
 import { type SyncOptions, type SyncResult, SyncRun } from "./sync_run.ts";
 import { Uploader } from "./uploader.ts";
 
@@ -34,6 +37,8 @@ export interface EngineOptions {
   clock: Clock;
   random: Random;
   settings: EngineSettings;
+  /** By default the built-in one. */
+  policy?: ActivePolicy;
   log: Log;
   /** 32 hexadecimal digits. */
   fileSystemId: string;
@@ -51,6 +56,7 @@ export interface EngineOptions {
 export class Engine {
   readonly #tiering: Tiering;
   readonly #stopping = new AbortController();
+  readonly #sorter: Sorter;
   readonly #uploader: Uploader;
   readonly #recaller: Recaller;
   readonly #evictor: Evictor;
@@ -71,15 +77,24 @@ export class Engine {
       clock,
       random,
       settings,
+      policy: options.policy ?? new ActivePolicy(builtInPolicy()),
       log,
       chunkSize,
       fileSystem: fromHex(options.fileSystemId),
       signal: this.#stopping.signal,
     };
-    this.#uploader = new Uploader(this.#tiering, options.mayWrite);
+    this.#sorter = new Sorter(this.#tiering);
+    this.#uploader = new Uploader(this.#tiering, {
+      allowed: options.mayWrite,
+      sorter: this.#sorter,
+    });
     this.#recaller = new Recaller(this.#tiering);
     this.#verifier = new PackVerifier(this.#tiering);
-    this.#evictor = new Evictor(this.#tiering, this.#uploader, { verifier: this.#verifier });
+    this.#evictor = new Evictor(this.#tiering, {
+      uploader: this.#uploader,
+      verifier: this.#verifier,
+      sorter: this.#sorter,
+    });
     if (options.metadata !== undefined) {
       this.shipper = new MetadataShipper(this.#tiering, options.metadata);
     }
@@ -97,7 +112,9 @@ export class Engine {
   /** Begins to work. Recalls are served at once. */
   start(): void {
     this.#unsubscribe = this.#tiering.filesystem.subscribe((event) => this.#hear(event));
+    this.#sorter.policyChanged();
     this.#working = Promise.all([
+      this.#sorter.run(),
       this.#uploader.run(),
       this.#evictor.run(),
       this.shipper?.run(),
@@ -145,8 +162,11 @@ export class Engine {
     }
   }
 
-  #upload(options: SyncOptions): Promise<SyncResult> {
-    return new SyncRun(this.#tiering, this.#uploader, options).run();
+  async #upload(options: SyncOptions): Promise<SyncResult> {
+    // What a policy keeps out of the bucket must be known before anybody waits for the rest.
+    await this.#sorter.settle();
+    const parts = { uploader: this.#uploader, sorter: this.#sorter };
+    return await new SyncRun(this.#tiering, parts, options).run();
   }
 
   /** Uploads these files where they are dirty, then drops their bytes. `force`: although pinned. */
@@ -200,9 +220,14 @@ export class Engine {
     this.#uploader.resume();
   }
 
-  /** New settings, from now on. */
-  configure(settings: EngineSettings): void {
+  /** New settings, and another policy, from now on. */
+  configure(settings: EngineSettings, policy?: ActivePolicy): void {
     this.#tiering.settings = settings;
+    if (policy !== undefined) {
+      this.#tiering.policy = policy;
+      this.#sorter.policyChanged();
+    }
+    this.#evictor.policyChanged();
     this.#uploader.configure();
   }
 
@@ -212,6 +237,8 @@ export class Engine {
         return this.#uploader.look();
       case "changed":
         return this.#uploader.changed(event.inode);
+      case "unsorted":
+        return this.#sorter.look();
       case "recall":
         return this.#recaller.want(event);
       case "recallUrgent":

@@ -15,9 +15,12 @@ export interface EngineTrouble {
 }
 
 export interface EngineStatus {
-  /** Files and bytes that are only here. */
+  /** Files and bytes that are only here … */
   unsafeFiles: number;
   unsafeBytes: number;
+  /** … but for those that a policy keeps out of the bucket: they are lost with the disk. */
+  localFiles: number;
+  localBytes: number;
   upload: UploaderReport;
   recall: RecallerReport;
   eviction: EvictorReport;
@@ -47,7 +50,9 @@ export function composeStatus(parts: {
 }): EngineStatus {
   const { filesystem, upload, recall, eviction } = parts;
   // Local bytes of removed files that are still open are nobody's to lose.
-  const unsafeBytes = filesystem.dirtyFiles === 0 ? 0 : filesystem.space.local;
+  const { keptFiles = 0, keptBytes = 0 } = filesystem;
+  const unsafeFiles = filesystem.dirtyFiles - keptFiles;
+  const unsafeBytes = unsafeFiles === 0 ? 0 : filesystem.space.local - keptBytes;
   const trouble = parts.leaseTrouble ?? parts.uploadTrouble ?? recall.trouble;
   const speed = upload.bytesPerSecond;
   const waiting: string[] = [];
@@ -64,8 +69,10 @@ export function composeStatus(parts: {
   if (upload.paused) waiting.push("uploads are paused");
   if (eviction.obstacles) waiting.push("the cache is above its mark: see eviction");
   return {
-    unsafeFiles: filesystem.dirtyFiles,
+    unsafeFiles,
     unsafeBytes,
+    localFiles: keptFiles,
+    localBytes: keptBytes,
     upload,
     recall,
     eviction,

@@ -1,41 +1,46 @@
 /**
- * Frees local space: from the high mark down to the low one, and whatever somebody waits for. Only
- * confirmed content of verified packs leaves, least recently used first; then chunks of open files;
- * then the uploader is told to hurry and this goes on as packs are confirmed. Never loops without
- * waiting; says which kinds of content stand in the way when a mark cannot be reached.
+ * Frees local space: from the high mark down to the low one, and whatever somebody waits for. Takes
+ * files in the order of the policy, through the same planner as a preview; then chunks of open files;
+ * then the uploader is told to hurry and this goes on as packs are confirmed. Only confirmed content
+ * of verified packs leaves. Never loops without waiting; says what stands in the way of a mark.
  */
-import type { Candidate, FilesystemReport, SpaceReport } from "../filesystem/protocol.ts";
+import type { FactsRow } from "../metadata/facts_table.ts";
+import type { QueuePlace } from "../metadata/usage_table.ts";
+import type { Refusal, SpaceReport } from "../filesystem/protocol.ts";
+import { type Decision, printRule, type Reason, REASONS } from "../policy/decision.ts";
+import type { FileFacts } from "../policy/facts.ts";
+import { bytesToFree, isUrgent, type Pressure } from "../policy/marks.ts";
+import type { Block } from "../policy/model.ts";
+import { judge } from "../policy/judge.ts";
+import { Planner } from "../policy/planner.ts";
+import type { Limit } from "../policy/run.ts";
 import { sleep } from "../runtime/clock.ts";
 import { describe, type Tiering } from "./context.ts";
-import { chooseEvictions } from "./default_policy.ts";
+import { type Obstacles, obstaclesOf } from "./obstacles.ts";
 import type { PackVerifier } from "./pack_verifier.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
+import type { Sorter } from "./sorter.ts";
 import type { Uploader } from "./uploader.ts";
 import { Wakeup } from "./wakeup.ts";
-
-/** What keeps the cache above its mark, bytes. */
-export interface Obstacles {
-  /** Not yet in the bucket. */
-  local: number;
-  pinned: number;
-  open: number;
-  /** Refused when asked, by reason: files. */
-  refused: Record<string, number>;
-}
 
 export interface EvictorReport {
   evictedFiles: number;
   freedBytes: number;
   spilledBytes: number;
   runs: number;
+  /** What ended the last run early. */
+  limit: Limit | undefined;
+  /** After the breaker: no run before, wall clock, milliseconds. */
+  restsUntilMs: number | undefined;
   /** Undefined while the marks are kept. */
   obstacles: Obstacles | undefined;
 }
 
 /** What one run has done. */
-interface Run {
+interface Relief {
   toFree: number;
   freed: number;
+  limit: Limit | undefined;
   refused: Record<string, number>;
 }
 
@@ -43,22 +48,31 @@ export class Evictor {
   readonly #tiering: Tiering;
   readonly #uploader: Uploader;
   readonly #verifier: PackVerifier;
+  readonly #sorter: Sorter;
   readonly #wakeup: Wakeup;
   /** Bytes that somebody waits for, as the last event said. */
   #needed = 0;
   #straining = false;
+  /** A run was ended by max_per_run: the next goes on to the low mark. */
+  #running = false;
   readonly #report: EvictorReport = {
     evictedFiles: 0,
     freedBytes: 0,
     spilledBytes: 0,
     runs: 0,
+    limit: undefined,
+    restsUntilMs: undefined,
     obstacles: undefined,
   };
 
-  constructor(tiering: Tiering, uploader: Uploader, options: { verifier: PackVerifier }) {
+  constructor(
+    tiering: Tiering,
+    parts: { uploader: Uploader; verifier: PackVerifier; sorter: Sorter },
+  ) {
     this.#tiering = tiering;
-    this.#uploader = uploader;
-    this.#verifier = options.verifier;
+    this.#uploader = parts.uploader;
+    this.#verifier = parts.verifier;
+    this.#sorter = parts.sorter;
     this.#wakeup = new Wakeup(tiering.clock);
   }
 
@@ -66,7 +80,9 @@ export class Evictor {
   async run(): Promise<void> {
     const { signal, clock, log } = this.#tiering;
     while (!signal.aborted) {
-      const waitMs = this.#straining ? ENGINE_LIMITS.EVICT_WAIT_MS : ENGINE_LIMITS.PASS_IDLE_MS;
+      const waitMs = this.#straining || this.#running
+        ? ENGINE_LIMITS.EVICT_WAIT_MS
+        : ENGINE_LIMITS.PASS_IDLE_MS;
       await this.#wakeup.wait(waitMs, signal);
       if (signal.aborted) return;
       try {
@@ -89,6 +105,12 @@ export class Evictor {
     if (this.#straining) this.#wakeup.call();
   }
 
+  /** Another policy or other marks are in force: what stopped the last run need not stop the next. */
+  policyChanged(): void {
+    this.#report.restsUntilMs = undefined;
+    this.#wakeup.call();
+  }
+
   report(): EvictorReport {
     return { ...this.#report };
   }
@@ -96,11 +118,12 @@ export class Evictor {
   async #relieve(): Promise<void> {
     const told = this.#needed;
     const space = await this.#space();
-    const run: Run = { toFree: this.#bytesToFree(space), freed: 0, refused: {} };
-    if (run.toFree > 0) {
+    const pressure = this.#pressure(space);
+    const run: Relief = { toFree: bytesToFree(pressure), freed: 0, limit: undefined, refused: {} };
+    if (run.toFree > 0 && !this.#rests()) {
       this.#report.runs++;
-      await this.#evict(run);
-      if (run.freed < run.toFree) await this.#spill(run);
+      await this.#evict(run, isUrgent(pressure));
+      if (run.freed < run.toFree && run.limit !== "breaker") await this.#spill(run);
     }
     // What an event has added meanwhile is the next run's.
     this.#needed = Math.max(0, this.#needed - told) +
@@ -108,78 +131,157 @@ export class Evictor {
     await this.#judge(run, space);
   }
 
-  /** From above high down to low; and what writers and recalls wait for, wherever the marks are. */
-  #bytesToFree(space: SpaceReport): number {
-    const toLow = space.used > space.high ? space.used - space.low : 0;
+  #rests(): boolean {
+    const { restsUntilMs } = this.#report;
+    if (restsUntilMs === undefined) return false;
+    if (this.#tiering.clock.wallMs() < restsUntilMs) return true;
+    this.#report.restsUntilMs = undefined;
+    return false;
+  }
+
+  #pressure(space: SpaceReport): Pressure {
     // An old need that nobody has any more is forgotten; one that was just told of counts.
     const needed = this.#straining && space.waiting === 0 ? 0 : this.#needed;
-    return Math.max(toLow, needed);
+    const { target, high, low, hard, minFree = 0, used, diskFree } = space;
+    const marks = { target, high, low, hard, minFree };
+    return { marks, used, diskFree, running: this.#running, needed };
   }
 
-  /** Evicts whole files until enough is freed or no candidate is left. A refusal is not asked again. */
-  async #evict(run: Run): Promise<void> {
-    const { filesystem, signal } = this.#tiering;
-    const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
-    let after: { lastUsedMs: number; inode: number } | undefined;
-    while (run.freed < run.toFree && !signal.aborted) {
-      const page = await filesystem.call("candidates", { limit, after });
-      let rest = page;
-      while (rest.length > 0 && run.freed < run.toFree && !signal.aborted) {
-        const chosen = chooseEvictions(rest, run.toFree - run.freed)
-          .slice(0, ENGINE_LIMITS.EVICT_BATCH_FILES);
-        if (chosen.length === 0) break;
-        rest = rest.slice(rest.indexOf(chosen[chosen.length - 1]) + 1);
-        await this.#evictBatch(chosen, run);
-      }
-      const last = page.at(-1);
-      if (page.length < limit || last === undefined) return;
-      after = { lastUsedMs: last.lastUsedMs, inode: last.inode };
-    }
-  }
-
-  async #evictBatch(files: Candidate[], run: Run): Promise<void> {
-    const { filesystem, signal } = this.#tiering;
-    await this.#verifier.verifyFor(files.map((file) => file.inode), signal);
-    const answers = await filesystem.call("evict", {
-      files: files.map(({ inode, generation }) => ({ inode, generation })),
+  /** Evicts whole files until enough is freed, no candidate is left, or the policy's limits end it. */
+  async #evict(run: Relief, urgent: boolean): Promise<void> {
+    const { signal, clock, policy, chunkSize, log } = this.#tiering;
+    await this.#sorter.settle();
+    const tally = await this.#tiering.filesystem.call("tally", {});
+    const planner = new Planner({
+      rules: policy.rules,
+      now: () => clock.wallMs(),
+      chunkSize,
+      toFree: run.toFree,
+      urgent,
+      residentFiles: tally.reduce((sum, each) => sum + each.files, 0),
     });
-    for (const answer of answers) {
+    const generations = new Map<number, number>();
+    const queue = (name: "first" | "ranked" | "held") => this.#queue(name, generations);
+    const decisions = planner.next({
+      first: queue("first"),
+      ranked: queue("ranked"),
+      held: queue("held"),
+    });
+    for (let over = false; !over && !signal.aborted;) {
+      const batch: Decision[] = [];
+      while (batch.length < ENGINE_LIMITS.EVICT_BATCH_FILES && planner.left > 0) {
+        const next = await decisions.next();
+        over = next.done === true;
+        if (next.done) break;
+        batch.push(next.value);
+      }
+      if (batch.length > 0) await this.#evictBatch(batch, { planner, generations, run });
+      else over = true;
+    }
+    run.limit = planner.limit;
+    this.#report.limit = planner.limit;
+    if (planner.limit !== "breaker") return;
+    this.#report.restsUntilMs = clock.wallMs() + ENGINE_LIMITS.BREAKER_MS;
+    log("error", "the policy's breaker stopped an eviction; nothing more is evicted for a while", {
+      files: planner.run.files,
+      errors: planner.run.errors,
+    });
+  }
+
+  /** A queue of the index, a page at a time, with facts as they are then. */
+  async *#queue(
+    queue: "first" | "ranked" | "held",
+    generations: Map<number, number>,
+  ): AsyncGenerator<FileFacts> {
+    const { filesystem, policy } = this.#tiering;
+    const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
+    let after: QueuePlace | undefined;
+    do {
+      const page: { facts: FactsRow[]; next: QueuePlace | undefined } = await filesystem.call(
+        "queue",
+        { queue, limit, after, needs: policy.needs },
+      );
+      for (const row of page.facts) {
+        generations.set(row.inode, row.generation);
+        // Packs are verified before the eviction, which is refused where one could not be.
+        yield policy.facts({ ...row, confirmed: true });
+      }
+      after = page.next;
+    } while (after !== undefined);
+  }
+
+  async #evictBatch(
+    batch: Decision[],
+    { planner, generations, run }: {
+      planner: Planner;
+      generations: Map<number, number>;
+      run: Relief;
+    },
+  ): Promise<void> {
+    const { filesystem, signal } = this.#tiering;
+    await this.#verifier.verifyFor(batch.map(({ inode }) => inode), signal);
+    const answers = await filesystem.call("evict", {
+      files: batch.map((decision) => ({
+        inode: decision.inode,
+        generation: generations.get(decision.inode)!,
+        keepHead: decision.keepHead,
+        why: `${printRule(decision.rule)}: ${REASONS[decision.reason]}`,
+      })),
+    });
+    answers.forEach((answer, place) => {
       if (typeof answer === "string") {
         run.refused[answer] = (run.refused[answer] ?? 0) + 1;
-        continue;
+        const error = answer === "unverified";
+        planner.refused(batch[place], { reason: BLOCKS[answer], error });
+        return;
       }
       run.freed += answer;
       this.#report.evictedFiles++;
       this.#report.freedBytes += answer;
-    }
+    });
   }
 
-  async #spill(run: Run): Promise<void> {
-    const spilled = await this.#tiering.filesystem.call("spill", { bytes: run.toFree - run.freed });
+  /** Chunks of open files that the policy lets go. */
+  async #spill(run: Relief): Promise<void> {
+    const { filesystem, policy, clock, chunkSize } = this.#tiering;
+    const rows = await filesystem.call("openFacts", { needs: policy.needs });
+    const now = clock.wallMs();
+    const inodes = rows.filter((row) => {
+      const { class: kind } = judge(policy.rules, policy.facts(row), { now, chunkSize });
+      return kind !== "pinned" && kind !== "local";
+    }).map((row) => row.inode);
+    if (inodes.length === 0) return;
+    const bytes = run.toFree - run.freed;
+    const spilled = await filesystem.call("spill", { bytes, inodes });
     run.freed += spilled;
     this.#report.spilledBytes += spilled;
   }
 
   /** Is it enough? If not, the uploader hurries, and status says what stands in the way. */
-  async #judge(run: Run, before: SpaceReport): Promise<void> {
+  async #judge(run: Relief, before: SpaceReport): Promise<void> {
     const { filesystem, log } = this.#tiering;
     const space = await this.#spaceAfter(before.used - run.freed);
-    const short = run.freed < run.toFree && (space.used > space.high || space.waiting > 0);
-    this.#uploader.setPressure(short);
+    this.#running = run.limit === "max_per_run" && space.used > space.low;
+    const missing = run.toFree - run.freed;
+    const lacking = space.used > space.high || space.waiting > 0 ||
+      space.diskFree < (space.minFree ?? 0);
+    const short = missing > 0 && lacking;
+    // The next run goes on by itself.
+    this.#uploader.setPressure(short && !this.#running);
     if (!short) {
       this.#straining = false;
-      this.#needed = run.freed < run.toFree ? 0 : this.#needed;
+      this.#needed = missing > 0 ? 0 : this.#needed;
       this.#report.obstacles = undefined;
       return;
     }
     const statistics = await filesystem.call("statistics", {});
-    const obstacles = obstaclesOf(statistics, run.refused);
+    const tally = await filesystem.call("tally", {});
+    const obstacles = obstaclesOf(statistics, { tally, refused: run.refused, missing });
     this.#report.obstacles = obstacles;
-    if (!this.#straining) {
+    if (!this.#straining && !this.#running) {
       log("warn", "the cache cannot be brought down to its mark yet", {
         used: space.used,
         low: space.low,
-        missing: run.toFree - run.freed,
         ...obstacles,
       });
     }
@@ -202,11 +304,14 @@ export class Evictor {
   }
 }
 
-function obstaclesOf(statistics: FilesystemReport, refused: Record<string, number>): Obstacles {
-  return {
-    local: statistics.space.local,
-    pinned: statistics.pinnedBytes,
-    open: statistics.openBytes,
-    refused,
-  };
-}
+/** What a refusal means in the words of the policy. */
+const BLOCKS: Record<Refusal, Block | Reason> = {
+  changed: "dirty",
+  open: "open",
+  unstaged: "dirty",
+  pinned: "pinned",
+  dirty: "dirty",
+  local: "local",
+  unverified: "unconfirmed",
+  gone: "evicted",
+};

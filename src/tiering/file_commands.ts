@@ -44,6 +44,7 @@ export async function evictFiles(
     for (const inode of inodes.slice(at, at + size)) {
       const residency = await tiering.filesystem.call("residency", { inode });
       if (residency === undefined) result.refused.push({ inode, why: "gone" });
+      else if (residency.kept) result.refused.push({ inode, why: "local" });
       else files.push({ inode, generation: residency.generation });
     }
     await verifier.verifyFor(files.map((file) => file.inode), signal);

@@ -221,6 +221,7 @@ function outcomeOf(trouble: Exclude<PlaceOutcome, true> | "failed"): FileOutcome
     case "unstaged":
     case "pinned":
     case "dirty":
+    case "local":
     case "unverified":
       return "changed";
     default:

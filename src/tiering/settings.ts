@@ -86,6 +86,12 @@ export const ENGINE_LIMITS = {
   EVICT_BATCH_FILES: 256,
   /** Candidates asked for at once. */
   CANDIDATE_PAGE_FILES: 1_024,
+  /** Files that are sorted at once; passes are at least so far apart, and at most so while nothing is told. */
+  SORT_PAGE_FILES: 512,
+  SORT_GAP_MS: 1_000,
+  SORT_IDLE_MS: 60_000,
+  /** After the policy's breaker nothing is evicted for so long, or until the policy changes. */
+  BREAKER_MS: 10 * 60_000,
   /** A pack that could not be verified is asked for again after this; one that is wrong, after that. */
   VERIFY_AGAIN_MS: 5_000,
   VERIFY_WRONG_AGAIN_MS: 10 * 60_000,

@@ -9,6 +9,7 @@ import { sleep } from "../runtime/clock.ts";
 import { type Tiering, untilAborted } from "./context.ts";
 import type { FileOutcome } from "./file_job.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
+import type { Sorter } from "./sorter.ts";
 import type { Uploader } from "./uploader.ts";
 
 export interface SyncProgress {
@@ -39,6 +40,7 @@ const LISTED = 1_000;
 export class SyncRun {
   readonly #tiering: Tiering;
   readonly #uploader: Uploader;
+  readonly #sorter: Sorter;
   readonly #options: SyncOptions;
   readonly #again = new Map<number, { tries: number }>();
   readonly #open: number[] = [];
@@ -48,9 +50,14 @@ export class SyncRun {
   #idle = Promise.withResolvers<void>();
   #failure: { error: unknown } | undefined;
 
-  constructor(tiering: Tiering, uploader: Uploader, options: SyncOptions) {
+  constructor(
+    tiering: Tiering,
+    parts: { uploader: Uploader; sorter: Sorter },
+    options: SyncOptions,
+  ) {
     this.#tiering = tiering;
-    this.#uploader = uploader;
+    this.#uploader = parts.uploader;
+    this.#sorter = parts.sorter;
     this.#options = options;
   }
 
@@ -92,10 +99,12 @@ export class SyncRun {
     for (;;) {
       const changedBefore = Number.MAX_SAFE_INTEGER;
       const files = await filesystem.call("dirtyFiles", { changedBefore, limit, after });
-      for (const file of files) {
-        // Became dirty since: not promised. Later than now: written before the clock was set back.
-        if (file.changedMs > calledMs && file.changedMs <= clock.wallMs()) continue;
-        await this.#start(file.inode);
+      // Became dirty since: not promised. Later than now: written before the clock was set back.
+      const meant = files.filter(({ changedMs }) =>
+        changedMs <= calledMs || changedMs > clock.wallMs()
+      );
+      for (const inode of await this.#sorter.uploadable(meant.map((file) => file.inode))) {
+        await this.#start(inode);
         signal.throwIfAborted();
       }
       const last = files.at(-1);
@@ -105,9 +114,12 @@ export class SyncRun {
   }
 
   async #startEach(inodes: number[]): Promise<void> {
-    for (const inode of inodes) {
-      await this.#start(inode);
-      this.#options.signal.throwIfAborted();
+    const size = ENGINE_LIMITS.DIRTY_PAGE_FILES;
+    for (let at = 0; at < inodes.length; at += size) {
+      for (const inode of await this.#sorter.uploadable(inodes.slice(at, at + size))) {
+        await this.#start(inode);
+        this.#options.signal.throwIfAborted();
+      }
     }
   }
 

@@ -13,6 +13,7 @@ import { PackBuilder } from "./pack_builder.ts";
 import { PackUploader } from "./pack_uploader.ts";
 import { ProgressMeter } from "./progress_meter.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
+import type { Sorter } from "./sorter.ts";
 import { StoreTrouble } from "./store_trouble.ts";
 import { firstSeen, type Tries, triesAfter, waitBeforeUpload } from "./upload_schedule.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -36,6 +37,7 @@ export interface UploaderReport {
 export class Uploader {
   readonly #tiering: Tiering;
   readonly #allowed: Promise<void>;
+  readonly #sorter: Sorter;
   readonly trouble: StoreTrouble;
   readonly #packs: PackUploader;
   readonly #builder: PackBuilder;
@@ -63,9 +65,10 @@ export class Uploader {
   onConfirmed: () => void = () => {};
 
   /** Nothing is sent before `allowed` resolves; if it rejects, nothing ever is. */
-  constructor(tiering: Tiering, allowed: Promise<void>) {
+  constructor(tiering: Tiering, { allowed, sorter }: { allowed: Promise<void>; sorter: Sorter }) {
     this.#tiering = tiering;
     this.#allowed = allowed;
+    this.#sorter = sorter;
     allowed.catch(() => {}); // told to those who ask for an upload
     this.trouble = new StoreTrouble(tiering);
     this.#packs = new PackUploader(tiering, this.trouble);
@@ -225,14 +228,16 @@ export class Uploader {
       const files = await filesystem.call("dirtyFiles", { changedBefore, limit, after });
       dirty ||= files.length > 0;
       let started = 0;
+      const due: number[] = [];
       for (const file of files) {
         if (this.#jobs.has(file.inode)) continue;
         const waitMs = this.#waitFor(file);
-        if (waitMs > 0) {
-          dueMs = Math.min(dueMs, waitMs);
-          continue;
-        }
-        await this.#start(file.inode, { urgent: false });
+        if (waitMs > 0) dueMs = Math.min(dueMs, waitMs);
+        else due.push(file.inode);
+      }
+      // Files that a policy keeps out of the bucket are not listed any more from then on.
+      for (const inode of await this.#sorter.uploadable(due)) {
+        await this.#start(inode, { urgent: false });
         started++;
         if (signal.aborted || this.#paused) break;
       }

@@ -9,11 +9,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { FilesystemPort } from "../../src/filesystem/port.ts";
-import type { Commands, Placement, Refusal } from "../../src/filesystem/protocol.ts";
+import type { Commands, Eviction, Placement, Refusal } from "../../src/filesystem/protocol.ts";
+import type { FactsRow } from "../../src/metadata/facts_table.ts";
+import { UsageClass } from "../../src/metadata/schema.ts";
 import { chunkId } from "../../src/format/codec.ts";
 import { hex } from "../../src/runtime/random.ts";
 import {
   charge,
+  type FakeFile,
   FakeFilesystemState,
   type FakePack,
   localBytes,
@@ -61,7 +64,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
   readonly #handlers: Handlers = {
     dirtyFiles: ({ changedBefore, limit, after }) =>
       [...this.files.values()]
-        .filter((file) => file.dirty && file.changedMs <= changedBefore)
+        .filter((file) => file.dirty && !file.kept && file.changedMs <= changedBefore)
         .filter((file) =>
           after === undefined || file.changedMs > after.changedMs ||
           (file.changedMs === after.changedMs && file.inode > after.inode)
@@ -145,31 +148,89 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
       for (const pack of packs) this.packs[pack - 1].verified = true;
     },
 
-    candidates: ({ limit, after }) =>
-      [...this.files.values()]
-        .filter((file) => !file.dirty && residentBytes(file) > 0)
-        .filter((file) =>
-          after === undefined || file.lastUsedMs > after.lastUsedMs ||
-          (file.lastUsedMs === after.lastUsedMs && file.inode > after.inode)
+    unsorted: ({ limit }) => {
+      const nowMs = this.clock.wallMs();
+      const waiting = [...this.files.values()].filter((file) =>
+        residentBytes(file) > 0 &&
+        (file.sorted === undefined || file.sorted.looks !== looks(file) ||
+          (file.sorted.wakeMs ?? Infinity) <= nowMs)
+      );
+      const facts = waiting.slice(0, limit).map((file) => factsOf(file));
+      return { facts, more: waiting.length > limit };
+    },
+
+    sort: ({ files }) => {
+      for (const { inode, class: kind, rank, wakeMs } of files) {
+        const file = this.files.get(inode);
+        if (file !== undefined) file.sorted = { class: kind, rank, wakeMs, looks: looks(file) };
+      }
+    },
+
+    queue: ({ queue, limit, after }) => {
+      const kind = {
+        first: UsageClass.FIRST,
+        ranked: UsageClass.RANKED,
+        held: UsageClass.HELD,
+      }[queue];
+      const found = [...this.files.values()]
+        .filter((file) => residentBytes(file) > 0 && file.sorted?.class === kind)
+        .map((file) => ({ rank: file.sorted!.rank, inode: file.inode }))
+        .filter((place) =>
+          after === undefined || place.rank > after.rank ||
+          (place.rank === after.rank && place.inode > after.inode)
         )
-        .sort((a, b) => a.lastUsedMs - b.lastUsedMs || a.inode - b.inode)
-        .slice(0, limit)
-        .map((file) => ({
-          inode: file.inode,
-          generation: file.generation,
-          residentBytes: residentBytes(file),
-          lastUsedMs: file.lastUsedMs,
-        })),
+        .sort((a, b) => a.rank - b.rank || a.inode - b.inode);
+      const page = found.slice(0, limit);
+      return {
+        facts: page.map(({ inode }) => factsOf(this.file(inode))),
+        next: found.length > limit ? page.at(-1) : undefined,
+      };
+    },
+
+    facts: ({ inodes }) =>
+      inodes.map((inode) => {
+        const file = this.files.get(inode);
+        return file && factsOf(file);
+      }),
+
+    openFacts: () =>
+      [...this.files.values()].filter((file) => file.handles > 0).map((file) => factsOf(file)),
+
+    keep: ({ inodes }) => {
+      for (const inode of inodes) {
+        const file = this.files.get(inode);
+        if (file !== undefined) file.kept = true;
+      }
+    },
+
+    reclassify: () => {
+      for (const file of this.files.values()) {
+        file.sorted = undefined;
+        file.kept = false;
+      }
+    },
+
+    tally: () => {
+      const tally = Object.values(UsageClass).map((kind) => ({ class: kind, files: 0, bytes: 0 }));
+      for (const file of this.files.values()) {
+        const bytes = residentBytes(file) - localBytes(file);
+        if (residentBytes(file) === 0) continue;
+        const mine = tally.find((each) => each.class === (file.sorted?.class ?? 0))!;
+        mine.files++;
+        mine.bytes += bytes;
+      }
+      return tally;
+    },
 
     evict: ({ files, force }) => {
       assert.ok(files.length <= 256, "at most 256 files are evicted at a time");
-      return files.map(({ inode, generation }) => this.#evict(inode, generation, force === true));
+      return files.map((file) => this.#evict(file, force === true));
     },
 
-    spill: ({ bytes }) => {
+    spill: ({ bytes, inodes }) => {
       let freed = 0;
       for (const file of this.files.values()) {
-        if (file.handles === 0) continue;
+        if (file.handles === 0 || inodes?.includes(file.inode) === false) continue;
         for (const chunk of file.chunks.values()) {
           if (freed >= bytes) return freed;
           if (!chunk.resident || chunk.chunk === undefined) continue;
@@ -211,6 +272,9 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
     statistics: () => ({
       files: this.files.size,
       dirtyFiles: this.dirty,
+      keptFiles: [...this.files.values()].filter((file) => file.kept).length,
+      keptBytes: [...this.files.values()].filter((file) => file.kept)
+        .reduce((sum, file) => sum + localBytes(file), 0),
       openHandles: 0,
       openBytes: 0,
       pinnedBytes: [...this.files.values()].filter((file) => file.pinned)
@@ -238,6 +302,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
         localBytes: localBytes(file),
         dirty,
         pinned,
+        kept: file.kept,
         openHandles: handles,
         writers,
         changedMs,
@@ -270,7 +335,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
     return true;
   }
 
-  #evict(inode: number, generation: number, force: boolean): number | Refusal {
+  #evict({ inode, generation, keepHead = 0 }: Eviction, force: boolean): number | Refusal {
     const file = this.files.get(inode);
     if (file === undefined) return "gone";
     if (file.generation !== generation) return "changed";
@@ -279,11 +344,48 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
     if (file.dirty || localBytes(file) > 0) return "dirty";
     const packs = [...file.chunks.values()].map(({ chunk }) => this.packOf(chunk!));
     if (packs.some((pack) => !pack.verified)) return "unverified";
-    const freed = residentBytes(file);
-    for (const chunk of file.chunks.values()) {
+    const before = residentBytes(file);
+    for (const [index, chunk] of file.chunks) {
+      if (index < Math.ceil(keepHead / this.chunkSize)) continue;
       chunk.resident = false;
       chunk.bytes = undefined;
     }
-    return freed;
+    return before - residentBytes(file);
   }
+}
+
+/** What makes a file unsorted again when it changes. */
+const looks = (file: FakeFile) =>
+  [file.generation, file.dirty, file.pinned, file.path, file.lastUsedMs, residentBytes(file)]
+    .join();
+
+/** As FactsTable puts them together. */
+function factsOf(file: FakeFile): FactsRow {
+  const { inode, generation, size, lastUsedMs, changedMs } = file;
+  const charges = [...file.chunks.values()].map((chunk) => charge(chunk.length));
+  return {
+    inode,
+    generation,
+    stamp: 0,
+    kept: file.kept,
+    paths: [file.path],
+    size,
+    allocated: charges.reduce((sum, bytes) => sum + bytes, 0),
+    resident: residentBytes(file),
+    local: localBytes(file),
+    dirty: file.dirty,
+    open: file.handles > 0,
+    writing: file.writers > 0,
+    confirmed: true,
+    ...(file.pinned ? { pin: {} } : {}),
+    createdMs: Math.min(lastUsedMs, changedMs),
+    residentSinceMs: Math.min(lastUsedMs, changedMs),
+    lastUsedMs,
+    changedMs,
+    heat: 1,
+    heatAtMs: lastUsedMs,
+    uid: 0,
+    gid: 0,
+    links: 1,
+  };
 }

@@ -28,6 +28,11 @@ export interface FakeFile {
   handles: number;
   dirty: boolean;
   pinned: boolean;
+  /** Class local. */
+  kept: boolean;
+  path: string;
+  /** Where the engine has put it, and what it looked like then. */
+  sorted: { class: number; rank: number; wakeMs: number | undefined; looks: string } | undefined;
   gone: boolean;
   /** Generation of the saved version. */
   saved: number | undefined;
@@ -50,14 +55,14 @@ export class FakeFilesystemState {
   reserved = 0;
   /** Dirty files. */
   protected dirty = 0;
-  readonly #clock: Clock;
-  readonly #chunkSize: number;
+  protected readonly clock: Clock;
+  protected readonly chunkSize: number;
   readonly #listeners = new Set<(event: FilesystemEvent) => void>();
   #generation = 1;
 
   constructor(options: { clock: Clock; chunkSize: number }) {
-    this.#clock = options.clock;
-    this.#chunkSize = options.chunkSize;
+    this.clock = options.clock;
+    this.chunkSize = options.chunkSize;
   }
 
   subscribe(listener: (event: FilesystemEvent) => void): () => void {
@@ -68,8 +73,8 @@ export class FakeFilesystemState {
   /** Writes the whole content of a file, as one program does that opens, writes and closes. */
   write(inode: number, content: Uint8Array): FakeFile {
     const pieces: Uint8Array[] = [];
-    for (let at = 0; at < content.length; at += this.#chunkSize) {
-      pieces.push(content.subarray(at, at + this.#chunkSize));
+    for (let at = 0; at < content.length; at += this.chunkSize) {
+      pieces.push(content.subarray(at, at + this.chunkSize));
     }
     const file = this.#touch(inode);
     file.size = content.length;
@@ -85,7 +90,7 @@ export class FakeFilesystemState {
     const file = this.#touch(inode);
     const bytes = typeof content === "number" ? undefined : content;
     const length = typeof content === "number" ? content : content.length;
-    file.size = Math.max(file.size, index * this.#chunkSize + length);
+    file.size = Math.max(file.size, index * this.chunkSize + length);
     this.#put(file, index, { bytes, length });
     return file;
   }
@@ -153,7 +158,7 @@ export class FakeFilesystemState {
 
   #touch(inode: number): FakeFile {
     const wasClean = this.clean;
-    const nowMs = Math.floor(this.#clock.wallMs());
+    const nowMs = Math.floor(this.clock.wallMs());
     let file = this.files.get(inode);
     if (file === undefined) {
       file = {
@@ -166,6 +171,9 @@ export class FakeFilesystemState {
         handles: 0,
         dirty: false,
         pinned: false,
+        kept: false,
+        path: `/file${inode}`,
+        sorted: undefined,
         gone: false,
         saved: undefined,
         chunks: new Map(),

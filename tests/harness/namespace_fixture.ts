@@ -92,6 +92,8 @@ export class FakeContent implements ContentPort {
     return (this.open.get(inode) ?? 0) > 0;
   }
 
+  changed(_inode: Inode): void {}
+  moved(_directory: Inode): void {}
   virtualXattr(_inode: Inode, name: string): string | undefined {
     return name === "user.zero.state" ? "resident" : undefined;
   }

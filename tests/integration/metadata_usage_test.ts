@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import type { Inode } from "../../src/filesystem/inode.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
-import { UsageTable } from "../../src/metadata/usage_table.ts";
+import { UsageClass } from "../../src/metadata/schema.ts";
+import { unpackTimes, UsageTable } from "../../src/metadata/usage_table.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
 
@@ -32,7 +33,23 @@ function create(directory: string) {
   };
 }
 
-const order = (usage: UsageTable, limit = 100) => usage.candidates({ limit }).map((c) => c.inode);
+/** Unsorted files, in the order of their numbers. */
+const unsorted = (usage: UsageTable, limit = 100) => usage.unsorted({ now: 1e12, limit });
+
+/** Files that may leave, by rank. */
+const order = (usage: UsageTable, limit = 100) =>
+  usage.queue(UsageClass.RANKED, { limit }).map((place) => place.inode);
+
+/** Sorts all that is unsorted, by its last use. */
+function sortAll(database: MetadataDatabase, usage: UsageTable): void {
+  for (const inode of usage.unsorted({ now: 0, limit: 1000 })) {
+    const row = database.statement(
+      "SELECT stamp, last_used_ms AS rank FROM history.usage WHERE inode = ?",
+    )
+      .get(inode) as { stamp: number; rank: number };
+    usage.sort([{ inode, ...row, class: UsageClass.RANKED, wakeMs: undefined }]);
+  }
+}
 
 Deno.test(
   "uses are kept in memory until flushed, and only the last of each file counts",
@@ -52,19 +69,23 @@ Deno.test(
     assert.equal(usage.flush(), 0);
     assert.equal(usage.lastUsed(b), 15);
     assert.equal(usage.lastUsed(999), undefined);
+    sortAll(database, usage);
     assert.deepEqual(order(usage), [b, a]);
     database.close({ clean: true });
   }),
 );
 
 Deno.test(
-  "candidates come least recently used first, in pages, and only while they are resident",
+  "a queue comes by rank, in pages, and only while its files are resident and unchanged",
   withDirectory((directory) => {
     const { database, usage, file } = create(directory);
     const files = Array.from({ length: 10 }, () => file(1).id);
-    files.forEach((inode, i) => usage.setResident(inode, true, 1000 - (i >> 1)));
-    const all = usage.candidates({ limit: 100 });
-    assert.deepEqual(all.map((c) => c.lastUsedMs), [
+    files.forEach((inode, i) => usage.record(inode, 1000 - (i >> 1)));
+    assert.deepEqual(unsorted(usage), files);
+    sortAll(database, usage);
+    assert.deepEqual(unsorted(usage), []);
+    const all = usage.queue(UsageClass.RANKED, { limit: 100 });
+    assert.deepEqual(all.map((place) => place.rank), [
       996,
       996,
       997,
@@ -78,26 +99,77 @@ Deno.test(
     ]);
     const pages = [];
     for (let after = undefined;;) {
-      const page = usage.candidates({ limit: 3, after });
+      const page = usage.queue(UsageClass.RANKED, { limit: 3, after });
       if (page.length === 0) break;
       pages.push(...page);
       after = page[page.length - 1];
     }
     assert.deepEqual(pages, all);
-    usage.setResident(files[9], false, 5000);
+    usage.setResident(files[9], false);
     usage.remove(files[8]);
     usage.record(files[8], 6000);
-    usage.setResident(files[8], true, 6000);
     usage.record(files[7], 7000);
-    assert.deepEqual(order(usage).includes(files[9]), false);
-    assert.deepEqual(order(usage).includes(files[8]), false);
+    assert.deepEqual(unsorted(usage), [files[7]]);
+    assert.deepEqual(order(usage).length, 7);
+    sortAll(database, usage);
     assert.equal(order(usage).at(-1), files[7]);
-    usage.setResident(files[9], true, 4000);
-    // An eviction and a recall are no uses of their own that could make it older.
-    assert.equal(usage.lastUsed(files[9]), 4000);
-    usage.flush();
-    assert.equal(usage.lastUsed(files[9]), 5000);
+    // A recall is no use.
+    usage.recalled(files[9], { atMs: 9000, by: "tar" });
+    sortAll(database, usage);
+    assert.equal(order(usage)[0], files[9]);
+    assert.equal(usage.lastUsed(files[9]), 996);
     database.close({ clean: true });
+  }),
+);
+
+Deno.test(
+  "what was sorted before a change does not count, and what waits comes back in time",
+  withDirectory((directory) => {
+    const { database, usage, file } = create(directory);
+    const [a, b] = [file(1).id, file(1).id];
+    for (const inode of [a, b]) usage.record(inode, 10);
+    assert.equal(unsorted(usage).length, 2);
+    usage.record(a, 20);
+    usage.flush();
+    const held = { class: UsageClass.HELD, rank: 1, wakeMs: 500, stamp: 0 };
+    usage.sort([{ inode: a, ...held }, { inode: b, ...held }]);
+    assert.deepEqual(usage.unsorted({ now: 499, limit: 9 }), [a]);
+    assert.deepEqual(usage.unsorted({ now: 500, limit: 9 }), [a, b]);
+    const tally = usage.tally().filter((each) => each.files > 0);
+    assert.deepEqual(
+      tally.map((each) => ({ ...each })),
+      [
+        { class: UsageClass.UNSORTED, files: 1, bytes: 0 },
+        { class: UsageClass.HELD, files: 1, bytes: 4096 },
+      ],
+    );
+    assert.equal(usage.unsortSome({ after: 0, limit: 100 }), undefined);
+    assert.deepEqual(unsorted(usage), [a, b]);
+    database.close({ clean: true });
+  }),
+);
+
+Deno.test(
+  "heat counts uses and halves with time, across a remount",
+  withDirectory((directory) => {
+    const { database, usage, file } = create(directory);
+    usage.halfLifeMs = 1000;
+    const inode = file(1).id;
+    usage.record(inode, 1000);
+    usage.flush();
+    database.close({ clean: true });
+    const again = MetadataDatabase.open({ directory });
+    const second = new UsageTable(again);
+    second.halfLifeMs = 1000;
+    second.record(inode, 2000);
+    second.record(inode, 2000);
+    second.flush();
+    const row = again.statement("SELECT heat, heat_at_ms, uses FROM history.usage").get()!;
+    // One at the start of 1970, halved; one at 1 s; halved again; and two.
+    assert.equal(row.heat, (1 / 2 + 1) / 2 + 2);
+    assert.equal(row.heat_at_ms, 2000);
+    assert.deepEqual(unpackTimes(row.uses as Uint8Array), [1000, 2000, 2000]);
+    again.close({ clean: true });
   }),
 );
 
@@ -140,7 +212,7 @@ for (const loss of ["removed", "damaged"]) {
         assert.equal(usage.needsRefill, true);
         usage.record(files[24], 5000);
         assert.equal(usage.refill({ limit: 10 }), false);
-        assert.equal(order(usage).length, 10);
+        assert.equal(unsorted(usage).length, 10);
         usage.flush();
       } finally {
         again.close({ clean: true });
@@ -152,6 +224,7 @@ for (const loss of ["removed", "damaged"]) {
         const usage = new UsageTable(third);
         while (!usage.refill({ limit: 10 }));
         assert.equal(usage.needsRefill, false);
+        sortAll(third, usage);
         assert.deepEqual(order(usage), [...files.slice(0, 24).reverse(), files[24]]);
       } finally {
         third.close({ clean: true });
@@ -168,13 +241,13 @@ Deno.test(
   withDirectory((directory) => {
     const { database, usage, file } = create(directory);
     const inode = file(7).id;
-    usage.setResident(inode, true, 100);
+    usage.setResident(inode, true);
     database.close({ clean: false });
     const again = MetadataDatabase.open({ directory });
     const rebuilt = new UsageTable(again);
-    assert.deepEqual(order(rebuilt), []);
+    assert.deepEqual(unsorted(rebuilt), []);
     while (!rebuilt.refill({ limit: 100 }));
-    assert.deepEqual(order(rebuilt), [inode]);
+    assert.deepEqual(unsorted(rebuilt), [inode]);
     again.close({ clean: true });
   }),
 );

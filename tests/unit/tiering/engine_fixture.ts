@@ -8,6 +8,8 @@ import {
   StoreError,
 } from "../../../src/object_store/object_store.ts";
 import { MemoryObjectStore } from "../../../src/object_store/memory_object_store.ts";
+import { ActivePolicy } from "../../../src/tiering/active_policy.ts";
+import { builtInPolicy } from "../../../src/tiering/default_policy.ts";
 import { Engine } from "../../../src/tiering/engine.ts";
 import { DEFAULT_ENGINE_SETTINGS, type EngineSettings } from "../../../src/tiering/settings.ts";
 import { FakeCompute } from "../../harness/fake_compute.ts";
@@ -106,7 +108,8 @@ export const CHUNK = 64 * 1024;
 /** Runs `test` with an engine that works, and stops it afterwards, whatever happened. */
 export async function withEngine(
   test: (fixture: Fixture) => Promise<void>,
-  options: { settings?: Partial<EngineSettings>; mayWrite?: Promise<void> } = {},
+  options: { policy?: ActivePolicy; settings?: Partial<EngineSettings>; mayWrite?: Promise<void> } =
+    {},
 ): Promise<void> {
   const clock = new SimulatedClock();
   const random = new SeededRandom(1);
@@ -121,6 +124,7 @@ export async function withEngine(
     clock,
     random,
     settings: { ...DEFAULT_ENGINE_SETTINGS, ...options.settings },
+    policy: options.policy ?? new ActivePolicy(builtInPolicy()),
     log: (level, message, fields) => void log.push({ level, message, fields }),
     fileSystemId: "00112233445566778899aabbccddeeff",
     chunkSize: CHUNK,

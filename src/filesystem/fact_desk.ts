@@ -1,0 +1,209 @@
+/**
+ * Answers what a policy has to know, and keeps what it says: facts of files, classes, pins. Owns the
+ * news that make files unsorted again; knows no policy. Work that grows with a directory or with the
+ * number of files is cut into slices.
+ */
+import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
+import { PIN_NAME, pinUntil, pinValue } from "../metadata/pins.ts";
+import { UsageClass } from "../metadata/schema.ts";
+import { XattrTable } from "../metadata/xattr_table.ts";
+import type { Core } from "./core.ts";
+import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
+import type { Namespace } from "./namespace.ts";
+import type { PolicyCommands } from "./policy_protocol.ts";
+import type { Reaper } from "./reaper.ts";
+
+/** Names or files that one slice looks at. */
+const SLICE = 500;
+const OPEN_FILES = 10_000;
+/** At most so often is the engine told that something is unsorted, milliseconds. */
+const TELL_MS = 1000;
+
+const QUEUES = {
+  first: UsageClass.FIRST,
+  ranked: UsageClass.RANKED,
+  held: UsageClass.HELD,
+} as const;
+
+export class FactDesk {
+  readonly #core: Core;
+  readonly #reaper: Reaper;
+  readonly #namespace: () => Namespace;
+  readonly #xattrs: XattrTable;
+  #told = false;
+
+  constructor(core: Core, parts: { reaper: Reaper; namespace: () => Namespace }) {
+    this.#core = core;
+    this.#reaper = parts.reaper;
+    this.#namespace = parts.namespace;
+    this.#xattrs = new XattrTable(core.database);
+    core.usage.onUnsorted = () => this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#core.emit({ event: "unsorted" });
+    this.#core.timers.after(TELL_MS, () => this.#told = false);
+  }
+
+  /** Rows are as memory is. */
+  #settle(): void {
+    const core = this.#core;
+    core.flushAll();
+    core.inodes.flushPending(Infinity);
+    core.usage.flush();
+  }
+
+  #facts(inode: number, needs: FactNeeds): FactsRow | undefined {
+    const facts = this.#core.facts.get(inode, needs);
+    const file = this.#core.files.peek(inode);
+    if (facts === undefined || file === undefined) return facts;
+    facts.open = !file.idle;
+    facts.writing = file.writers > 0;
+    return facts;
+  }
+
+  unsorted({ limit, needs }: PolicyCommands["unsorted"][0]): PolicyCommands["unsorted"][1] {
+    const { usage, clock } = this.#core;
+    this.#settle();
+    const inodes = usage.unsorted({ now: clock.wallMs(), limit });
+    const facts: FactsRow[] = [];
+    for (const inode of inodes) {
+      const each = this.#facts(inode, needs);
+      // Gone, nameless, or nothing of it is here: it comes back when that changes.
+      if (each === undefined || each.resident === 0) usage.setResident(inode, false);
+      else facts.push(each);
+    }
+    return { facts, more: inodes.length === limit };
+  }
+
+  sort({ files }: PolicyCommands["sort"][0]): void {
+    this.#core.usage.sort(files);
+  }
+
+  queue(argument: PolicyCommands["queue"][0]): PolicyCommands["queue"][1] {
+    const { limit, after, needs } = argument;
+    this.#settle();
+    const places = this.#core.usage.queue(QUEUES[argument.queue], { limit, after });
+    const facts = places.flatMap((place) => this.#facts(place.inode, needs) ?? []);
+    return { facts, next: places.length < limit ? undefined : places[places.length - 1] };
+  }
+
+  facts({ inodes, needs }: PolicyCommands["facts"][0]): PolicyCommands["facts"][1] {
+    this.#settle();
+    return inodes.map((inode) => this.#facts(inode, needs));
+  }
+
+  openFacts({ needs }: PolicyCommands["openFacts"][0]): FactsRow[] {
+    this.#settle();
+    const found: FactsRow[] = [];
+    for (const { inode } of this.#core.files.values()) {
+      if (inode.resident === inode.local) continue;
+      const facts = this.#facts(inode.id, needs);
+      if (facts !== undefined) found.push(facts);
+      if (found.length === OPEN_FILES) break;
+    }
+    return found;
+  }
+
+  keep({ inodes }: PolicyCommands["keep"][0]): void {
+    const { database } = this.#core;
+    this.#settle();
+    const keep = database.statement("UPDATE inode SET kept = 1 WHERE id = ? AND dirty = 1");
+    database.transaction(() => {
+      for (const inode of inodes) keep.run(inode);
+    });
+  }
+
+  /** In a transaction or not: a policy may say otherwise of this file from now on. */
+  changed(inode: Inode): void {
+    if (!isRegular(inode)) return;
+    this.#core.database.statement("UPDATE inode SET kept = 0 WHERE id = ? AND kept = 1")
+      .run(inode.id);
+    this.#core.usage.touch(inode.id);
+  }
+
+  /** A directory has another name, or another pin: so have all below it. */
+  directoryChanged(directory: Inode): void {
+    this.#core.facts.forgetDirectories();
+    const stack = [{ inode: directory.id, after: 0 }];
+    this.#reaper.add(() => {
+      const top = stack.at(-1);
+      if (top === undefined) return false;
+      if (this.#core.inodes.get(top.inode) === undefined) stack.pop();
+      else this.#changedBelow(top, stack);
+      return stack.length > 0;
+    });
+  }
+
+  #changedBelow(
+    top: { inode: number; after: number },
+    stack: { inode: number; after: number }[],
+  ): void {
+    const names = this.#namespace().children({ ...top, limit: SLICE });
+    if (names.length < SLICE) stack.splice(stack.indexOf(top), 1);
+    this.#core.database.transaction(() => {
+      for (const { inode, type, cookie } of names) {
+        top.after = cookie;
+        if (type === FileType.DIRECTORY >> 12) stack.push({ inode, after: 0 });
+        if (type !== FileType.REGULAR >> 12) continue;
+        const child = this.#core.inodes.get(inode);
+        if (child !== undefined) this.changed(child);
+      }
+    });
+  }
+
+  /** See the protocol. */
+  reclassify({ policy }: PolicyCommands["reclassify"][0], answer: () => void): void {
+    const { database, usage } = this.#core;
+    if (database.setting("sorted_by") === policy && !usage.needsRefill) return answer();
+    database.setSetting("sorted_by", undefined);
+    let after: number | undefined = 0;
+    this.#reaper.add(() => {
+      if (after !== undefined) {
+        after = usage.unsortSome({ after, limit: SLICE });
+        return true;
+      }
+      const left = database.statement(
+        `UPDATE inode SET kept = 0 WHERE id IN (SELECT id FROM inode WHERE kept = 1 LIMIT ${SLICE})`,
+      ).run();
+      if (Number(left.changes) === SLICE) return true;
+      database.setSetting("sorted_by", policy);
+      usage.onUnsorted();
+      answer();
+      return false;
+    });
+  }
+
+  pin({ inode: id, pinned, untilMs }: PolicyCommands["pin"][0]): void {
+    const core = this.#core;
+    core.requireWritable();
+    const inode = core.inodes.require(id);
+    // The sums are written too: rows that they count must not be in memory only.
+    const file = core.files.peek(id);
+    if (file !== undefined) core.flush(file);
+    core.database.transaction(() => {
+      inode.pinned = pinned;
+      core.inodes.writeContent(inode);
+      if (pinned && untilMs !== undefined) this.#xattrs.set(id, PIN_NAME, pinValue(untilMs));
+      else this.#xattrs.delete(id, PIN_NAME);
+    });
+    const until = untilMs === undefined ? "" : `until ${new Date(untilMs).toISOString()}`;
+    const what = pinned ? "pinned" : "unpinned";
+    core.journal.note({ inode: id, atMs: core.clock.wallMs(), what, who: until, bytes: 0 });
+    if (isDirectory(inode)) this.directoryChanged(inode);
+    else this.changed(inode);
+  }
+
+  /** What `user.zero.pin` shows: of a directory its own pin, of a file the one that holds for it. */
+  pinText(inode: Inode): string {
+    const until = isRegular(inode)
+      ? this.#core.facts.pinnedUntil(inode.id)
+      : inode.pinned
+      ? pinUntil(this.#xattrs.get(inode.id, PIN_NAME))
+      : -Infinity;
+    if (until <= this.#core.clock.wallMs()) return "0";
+    return until === Infinity ? "1" : new Date(until).toISOString();
+  }
+}

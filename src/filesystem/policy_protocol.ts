@@ -1,0 +1,48 @@
+/**
+ * The part of the conversation (protocol.ts) that lets a policy decide: facts of files, the classes
+ * into which the engine sorts them, pins. The filesystem isolate knows no policy: it keeps what it is
+ * told, forgets it when a file changes, and re-checks whatever is asked of it. Plain data only.
+ */
+import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
+import type { ClassTally, QueuePlace, SortedFile } from "../metadata/usage_table.ts";
+
+/** What opening a file means for programs whose name matches. Plain data: regular expressions as text. */
+export interface ReaderRule {
+  /** Sources of regular expressions without flags; one has to match the whole name of the program. */
+  names: string[];
+  recall: "allow" | "deny" | "stream";
+  /** Whether reading is a use. */
+  counts: boolean;
+}
+
+/** Commands: name → [arguments, result]. */
+export interface PolicyCommands {
+  /** Files that changed, or whose time has come, and that are to be sorted. Fewer than `limit`: all of them. */
+  unsorted: [{ limit: number; needs: FactNeeds }, { facts: FactsRow[]; more: boolean }];
+  /** Puts files in their classes; those that changed since their facts were taken stay unsorted. */
+  sort: [{ files: SortedFile[] }, void];
+  /** Files of a queue in the order of their ranks, with their facts as they are now. */
+  queue: [
+    {
+      queue: "first" | "ranked" | "held";
+      limit: number;
+      after?: QueuePlace;
+      needs: FactNeeds;
+    },
+    { facts: FactsRow[]; next: QueuePlace | undefined },
+  ];
+  /** Facts of these files; undefined where one is gone. */
+  facts: [{ inodes: number[]; needs: FactNeeds }, (FactsRow | undefined)[]];
+  /** Facts of open files that have confirmed bytes here, at most 10,000. */
+  openFacts: [{ needs: FactNeeds }, FactsRow[]];
+  /** Dirty files that stay out of the bucket (class local). */
+  keep: [{ inodes: number[] }, void];
+  /**
+   * Another policy is in force, named by a text: every file is to be sorted again, none is kept. Answers
+   * when that is so. Nothing happens where all was sorted by the same one.
+   */
+  reclassify: [{ policy: string }, void];
+  tally: [Record<string, never>, ClassTally[]];
+  /** The user's veto, on a file or on all below a directory, for ever or until a time. */
+  pin: [{ inode: number; pinned: boolean; untilMs?: number }, void];
+}

@@ -1,0 +1,75 @@
+/**
+ * The policy in force, ready to be asked about files as the filesystem isolate describes them. The
+ * engine and the commands that preview use the same, so they cannot differ. Replaced as a whole.
+ */
+import { hex } from "../runtime/random.ts";
+import { createHash } from "node:crypto";
+import type { FactsRow } from "../metadata/facts_table.ts";
+import { UsageClass } from "../metadata/schema.ts";
+import type { SortedFile } from "../metadata/usage_table.ts";
+import type { FileFacts } from "../policy/facts.ts";
+import { FIRST_YIELDING_TIER } from "../policy/judge.ts";
+import type { Policy } from "../policy/model.ts";
+import { Rules } from "../policy/outcome.ts";
+import { rankOf } from "../policy/rank.ts";
+import { timeline } from "../policy/timeline.ts";
+import { type AccountNames, NO_ACCOUNTS } from "./account_names.ts";
+
+export class ActivePolicy {
+  readonly policy: Policy;
+  readonly rules: Rules;
+  readonly #accounts: AccountNames;
+
+  constructor(policy: Policy, options: { accounts?: AccountNames } = {}) {
+    this.policy = policy;
+    this.rules = new Rules(policy);
+    this.#accounts = options.accounts ?? NO_ACCOUNTS;
+  }
+
+  /** Tells policies apart that sort files differently. */
+  get name(): string {
+    const { rules, evict } = this.policy;
+    const parts = JSON.stringify({ rules, evict });
+    return hex(createHash("sha256").update(parts).digest().subarray(0, 16));
+  }
+
+  get needs(): { uses: boolean; xattrs: boolean } {
+    const { uses, xattrs } = this.rules.needs;
+    return { uses, xattrs };
+  }
+
+  /** Whether some rule keeps files out of the bucket. */
+  get keepsLocal(): boolean {
+    return this.policy.rules.some((rule) => rule.local);
+  }
+
+  /** Facts as the policy knows them. */
+  facts(row: FactsRow): FileFacts {
+    if (!this.rules.needs.owners) return row;
+    return { ...row, owner: this.#accounts.user(row.uid), group: this.#accounts.group(row.gid) };
+  }
+
+  /** Whether a file stays out of the bucket. */
+  isLocal(row: FactsRow, now: number): boolean {
+    return this.rules.outcome(this.facts(row), now).local;
+  }
+
+  /** Where a file belongs, and until when as long as nobody touches it. */
+  sort(row: FactsRow, { now, chunkSize }: { now: number; chunkSize: number }): SortedFile {
+    const facts = this.facts(row);
+    const [{ judgement }, next] = timeline(this.rules, facts, { now, chunkSize });
+    const place = { inode: row.inode, stamp: row.stamp, rank: rankOf(facts, this.#order) };
+    const at = (kind: UsageClass): SortedFile => ({ ...place, class: kind, wakeMs: next?.fromMs });
+    if (judgement.class === "local") return at(UsageClass.LOCAL);
+    if (judgement.class === "pinned") return at(UsageClass.PINNED);
+    if (facts.dirty) return { ...at(UsageClass.DIRTY), wakeMs: undefined };
+    if (judgement.stay === "head") return at(UsageClass.HEAD);
+    if (judgement.tier === 0) return at(UsageClass.FIRST);
+    const ready = judgement.tier !== undefined && judgement.tier < FIRST_YIELDING_TIER;
+    return at(ready ? UsageClass.RANKED : UsageClass.HELD);
+  }
+
+  get #order() {
+    return this.policy.evict.order;
+  }
+}
