@@ -13,6 +13,7 @@ import {
   type SetattrRequest,
 } from "../fuse/operations.ts";
 import type { Timestamp } from "../runtime/clock.ts";
+import { ACL_ACCESS, decodeAcl, encodeAcl, withMode } from "./acl.ts";
 import { maySetGroupId } from "./caller.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { NamespaceContext } from "./namespace_context.ts";
@@ -52,6 +53,10 @@ function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest)
   const group = inode.gid;
   if (request.mode !== undefined) {
     inode.mode = (inode.mode & FileType.MASK) | (request.mode & PERMISSION_BITS);
+    const acl = context.xattrs.get(inode.id, ACL_ACCESS);
+    if (acl !== undefined) {
+      context.xattrs.set(inode.id, ACL_ACCESS, encodeAcl(withMode(decodeAcl(acl), request.mode)));
+    }
   }
   const ownerChanges = request.newOwner !== undefined || request.newGroup !== undefined;
   if (request.newOwner !== undefined) inode.uid = request.newOwner;

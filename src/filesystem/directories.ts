@@ -9,13 +9,8 @@ import type {
   UnlinkRequest,
 } from "../fuse/operations.ts";
 import { FileType, type Inode, isDirectory } from "./inode.ts";
-import {
-  DIRECTORY_BYTES,
-  entryType,
-  MAXIMUM_LINKS,
-  type NamespaceContext,
-} from "./namespace_context.ts";
-import { ownership } from "./permissions.ts";
+import { inherit } from "./inheritance.ts";
+import { DIRECTORY_BYTES, entryType, type NamespaceContext } from "./namespace_context.ts";
 
 const DOT = new Uint8Array([0x2e]);
 const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
@@ -29,15 +24,17 @@ export function mkdir(context: NamespaceContext, request: MkdirRequest): Entry {
   context.assertWritable();
   const parent = context.directory(request.inode);
   if (context.dentries.find(parent.id, request.name) !== undefined) throw new FsError(Errno.EEXIST);
-  if (parent.nlink >= MAXIMUM_LINKS) throw new FsError(Errno.EMLINK);
+  const { mode, umask } = request;
+  const { owned, complete } = inherit(context, parent, {
+    request,
+    type: FileType.DIRECTORY,
+    mode,
+    umask,
+  });
   const time = context.now();
   const inode = context.database.transaction(() => {
-    const created = context.inodes.insert({
-      ...ownership(request, parent, { ...request, type: FileType.DIRECTORY }),
-      nlink: 2,
-      size: DIRECTORY_BYTES,
-      time,
-    });
+    const created = context.inodes.insert({ ...owned, nlink: 2, size: DIRECTORY_BYTES, time });
+    complete(created);
     context.dentries.insert(parent.id, request.name, created.id);
     parent.nlink++;
     context.namesChanged(parent, time);

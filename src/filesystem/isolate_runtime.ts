@@ -88,7 +88,7 @@ export class FilesystemRuntime {
     });
     this.#session = new Session(new KernelDevice(device), this.#filesystem, {
       passthrough: false,
-      acl: false,
+      acl: true,
       onDefect: (error, opcode) => this.#defect(`${opcode}: ${describe(error)}`),
     });
     this.#commands = new CommandRunner(this.#filesystem, {

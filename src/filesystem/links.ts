@@ -12,16 +12,17 @@ import type {
 } from "../fuse/operations.ts";
 import type { NewInode } from "../metadata/inode_table.ts";
 import type { Timestamp } from "../runtime/clock.ts";
+import { inherit } from "./inheritance.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import { MAXIMUM_LINKS, type NamespaceContext } from "./namespace_context.ts";
-import { ownership } from "./permissions.ts";
 
 export function symlink(context: NamespaceContext, request: SymlinkRequest): Entry {
-  return context.entry(add(context, request, (parent) => ({
-    ...ownership(request, parent, { type: FileType.SYMLINK, mode: 0o777, umask: 0 }),
-    size: request.target.length,
-    target: request.target,
-  })));
+  return context.entry(add(context, request, {
+    type: FileType.SYMLINK,
+    mode: 0o777,
+    umask: 0,
+    more: { size: request.target.length, target: request.target },
+  }));
 }
 
 export function readlink(context: NamespaceContext, request: RequestHeader): Uint8Array {
@@ -44,10 +45,9 @@ export function mknod(context: NamespaceContext, request: MknodRequest): Entry {
       throw new FsError(type === FileType.DIRECTORY ? Errno.EPERM : Errno.EINVAL);
   }
   const isDevice = type === FileType.BLOCK || type === FileType.CHARACTER;
-  return context.entry(add(context, request, (parent) => ({
-    ...ownership(request, parent, { type, mode: request.mode, umask: request.umask }),
-    rdev: isDevice ? request.rdev : 0,
-  })));
+  const { mode, umask } = request;
+  const more = { rdev: isDevice ? request.rdev : 0 };
+  return context.entry(add(context, request, { type, mode, umask, more }));
 }
 
 /**
@@ -55,17 +55,14 @@ export function mknod(context: NamespaceContext, request: MknodRequest): Entry {
  * TMPFILE. Joins the caller's transaction. The caller replies with `entry`, which counts the lookup.
  */
 export function createFile(context: NamespaceContext, request: CreateRequest): Inode {
-  const owned = (parent: Inode) =>
-    ownership(request, parent, {
-      type: FileType.REGULAR,
-      mode: request.mode,
-      umask: request.umask,
-    });
-  if (request.name.length > 0) return add(context, request, owned);
+  const kind = { type: FileType.REGULAR, mode: request.mode, umask: request.umask };
+  if (request.name.length > 0) return add(context, request, kind);
   context.assertWritable();
   const parent = context.directory(request.inode);
+  const { owned, complete } = inherit(context, parent, { request, ...kind });
   return context.database.transaction(() => {
-    const inode = context.inodes.insert({ ...owned(parent), nlink: 0, time: context.now() });
+    const inode = context.inodes.insert({ ...owned, nlink: 0, time: context.now() });
+    complete(inode);
     context.orphan(inode);
     return inode;
   });
@@ -75,14 +72,16 @@ export function createFile(context: NamespaceContext, request: CreateRequest): I
 function add(
   context: NamespaceContext,
   request: RequestHeader & { readonly name: Uint8Array },
-  fields: (parent: Inode) => Omit<NewInode, "nlink" | "time">,
+  kind: { type: number; mode: number; umask: number; more?: Partial<NewInode> },
 ): Inode {
   context.assertWritable();
   const parent = context.directory(request.inode);
   if (context.dentries.find(parent.id, request.name) !== undefined) throw new FsError(Errno.EEXIST);
+  const { owned, complete } = inherit(context, parent, { request, ...kind });
   const time = context.now();
   return context.database.transaction(() => {
-    const inode = context.inodes.insert({ ...fields(parent), nlink: 1, time });
+    const inode = context.inodes.insert({ ...kind.more, ...owned, nlink: 1, time });
+    complete(inode);
     context.dentries.insert(parent.id, request.name, inode.id);
     context.namesChanged(parent, time);
     return inode;

@@ -19,7 +19,7 @@ import type { LookupCounts } from "./lookup_counts.ts";
 export const TIMEOUT_MS = 86_400_000;
 /** What a directory says it occupies; its rows are not the user's content. */
 export const DIRECTORY_BYTES = 4096;
-/** As ext4. Counts of programs that hold 16 bits stay right. */
+/** Of a file, as ext4. Directories may have as many subdirectories as they like, as there. */
 export const MAXIMUM_LINKS = 65_000;
 const BLOCK_BYTES = 4096;
 const STAT_BLOCK_BYTES = 512;

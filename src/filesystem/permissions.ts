@@ -26,6 +26,12 @@ export function ownership(
   return { mode: type | permissions | inherited, uid: request.uid, gid: parent.gid };
 }
 
+/** `mode` with the permission bits of an access control list; setgid goes where its setter may not set it. */
+export function withAcl(mode: number, permissions: number, killSetgid: boolean): number {
+  const kept = mode & ~0o777 & (killSetgid ? ~SET_GID : ~0);
+  return kept | permissions;
+}
+
 /**
  * `mode` without what a change by others must take away: setuid, and setgid where the group may
  * execute or the caller may not set it (`maySetGroupId`, asked only then). Directories keep theirs

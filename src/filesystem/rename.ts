@@ -9,7 +9,7 @@ import type { DentryRow } from "../metadata/dentry_table.ts";
 import { assertEmptyDirectory, removeDirectory } from "./directories.ts";
 import { type Inode, isDirectory, isRegular } from "./inode.ts";
 import { dropName } from "./links.ts";
-import { MAXIMUM_LINKS, type NamespaceContext } from "./namespace_context.ts";
+import type { NamespaceContext } from "./namespace_context.ts";
 
 /** One end of a rename: a directory, and what its name stands for. */
 interface Place {
@@ -36,7 +36,6 @@ export function rename(context: NamespaceContext, request: RenameRequest): void 
   if (exchange) return swap(context, source, target!);
   if (target === undefined) return move(context, source, { newParent, name: request.newName });
   assertReplaceable(context, source.inode, target.inode);
-  assertRoom(source, newParent, target.inode);
   if (isRegular(source.inode)) {
     if (context.content.beforeReplace(request, source.inode) === PARKED) return PARKED;
   }
@@ -80,19 +79,11 @@ function assertReplaceable(context: NamespaceContext, source: Inode, victim: Ino
   else if (isDirectory(victim)) throw new FsError(Errno.EISDIR);
 }
 
-/** A directory that comes into another one adds a link to it, unless it takes a directory's place there. */
-function assertRoom(source: Place, newParent: Inode, victim: Inode | undefined): void {
-  if (!isDirectory(source.inode) || source.parent === newParent) return;
-  if (victim !== undefined && isDirectory(victim)) return;
-  if (newParent.nlink >= MAXIMUM_LINKS) throw new FsError(Errno.EMLINK);
-}
-
 function move(
   context: NamespaceContext,
   source: Place,
   { newParent, name }: { newParent: Inode; name: Uint8Array },
 ): void {
-  assertRoom(source, newParent, undefined);
   const time = context.now();
   context.database.transaction(() => {
     context.dentries.move(source.dentry.id, newParent.id, name);
@@ -152,10 +143,6 @@ function replacedContent(
 
 function swap(context: NamespaceContext, source: Place, target: Place): void {
   const difference = Number(isDirectory(target.inode)) - Number(isDirectory(source.inode));
-  if (source.parent !== target.parent) {
-    const gaining = difference > 0 ? source.parent : target.parent;
-    if (difference !== 0 && gaining.nlink >= MAXIMUM_LINKS) throw new FsError(Errno.EMLINK);
-  }
   const time = context.now();
   context.database.transaction(() => {
     context.dentries.point(source.dentry.id, target.inode.id);

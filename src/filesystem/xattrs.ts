@@ -1,13 +1,15 @@
 /**
- * Extended attributes. Owns which names exist: `user.`, `trusted.` and `security.` are stored,
- * `user.zero.` is answered by the content half and cannot be set, the rest (ACLs among it) is not
- * supported. Limits are Linux's own: 64 KiB for a value, 64 KiB for the list of names.
+ * Extended attributes. Owns which names exist: `user.`, `trusted.` and `security.` are stored, and so
+ * are access control lists, which the mode follows; `user.zero.` is answered by the content half and
+ * cannot be set; the rest is not supported. Limits are Linux's own: 64 KiB for a value, 64 KiB for the list of names.
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { GetxattrRequest, RequestHeader, SetxattrRequest } from "../fuse/operations.ts";
+import { ACL_ACCESS, ACL_DEFAULT, decodeAcl, isPlain, modeOf } from "./acl.ts";
 import { type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { NamespaceContext } from "./namespace_context.ts";
+import { withAcl } from "./permissions.ts";
 
 const MAXIMUM_NAME_BYTES = 255;
 const MAXIMUM_VALUE_BYTES = 65_536;
@@ -36,11 +38,11 @@ function virtual(context: NamespaceContext, inode: Inode, name: Uint8Array): Uin
   return encoder.encode(text);
 }
 
-/** `request.killSetgid` comes with ACLs only, which are refused. */
 export function setxattr(context: NamespaceContext, request: SetxattrRequest): void {
   const inode = changeable(context, request);
   if (request.value.length > MAXIMUM_VALUE_BYTES) throw new FsError(Errno.E2BIG);
   if ((request.flags & ~(CREATE | REPLACE)) !== 0) throw new FsError(Errno.EINVAL);
+  if (isAcl(request.name)) return setAcl(context, inode, request);
   const exists = context.xattrs.get(inode.id, request.name) !== undefined;
   if (exists && (request.flags & CREATE) !== 0) throw new FsError(Errno.EEXIST);
   if (!exists && (request.flags & REPLACE) !== 0) throw new FsError(Errno.ENODATA);
@@ -54,9 +56,29 @@ export function setxattr(context: NamespaceContext, request: SetxattrRequest): v
   });
 }
 
+/** A list that the mode alone can say is not kept, and the mode always says what the list means. */
+function setAcl(context: NamespaceContext, inode: Inode, request: SetxattrRequest): void {
+  const acl = decodeAcl(request.value);
+  const isDefault = equal(request.name, ACL_DEFAULT);
+  if (isDefault && !isDirectory(inode)) throw new FsError(Errno.EACCES);
+  context.database.transaction(() => {
+    if (isDefault || !isPlain(acl)) {
+      context.xattrs.set(inode.id, request.name, request.value);
+    } else {
+      context.xattrs.delete(inode.id, request.name);
+    }
+    if (!isDefault) inode.mode = withAcl(inode.mode, modeOf(acl), request.killSetgid);
+    context.attributesChanged(inode, context.now());
+  });
+}
+
 export function removexattr(context: NamespaceContext, request: GetxattrRequest): void {
   const inode = changeable(context, request);
-  if (context.xattrs.get(inode.id, request.name) === undefined) throw new FsError(Errno.ENODATA);
+  if (context.xattrs.get(inode.id, request.name) === undefined) {
+    // Without a list the mode is the list: there is nothing to remove, and nothing wrong.
+    if (isAcl(request.name)) return;
+    throw new FsError(Errno.ENODATA);
+  }
   context.database.transaction(() => {
     context.xattrs.delete(inode.id, request.name);
     context.attributesChanged(inode, context.now());
@@ -91,8 +113,13 @@ function changeable(context: NamespaceContext, request: GetxattrRequest): Inode 
   return inode;
 }
 
+const isAcl = (name: Uint8Array) => equal(name, ACL_ACCESS) || equal(name, ACL_DEFAULT);
+
+const equal = (a: Uint8Array, b: Uint8Array) => a.length === b.length && startsWith(a, b);
+
 function assertKnown(name: Uint8Array): void {
   if (name.length > MAXIMUM_NAME_BYTES) throw new FsError(Errno.ERANGE);
+  if (isAcl(name)) return;
   const prefix = [USER, TRUSTED, SECURITY].find((known) => startsWith(name, known));
   if (prefix === undefined) throw new FsError(Errno.EOPNOTSUPP);
   if (prefix.length === name.length) throw new FsError(Errno.EINVAL);

@@ -61,7 +61,7 @@ const XATTRS = [
   "user.zero.nothing",
   "trusted.t",
   "security.capability",
-  "system.posix_acl_access",
+  "system.nfs4_acl",
   "other.x",
 ];
 const TYPES: ReferenceType[] = ["fifo", "socket", "block", "char", "symlink"];

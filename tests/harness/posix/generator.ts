@@ -127,8 +127,11 @@ class Generator {
     ]);
   }
 
-  #owner(): number {
-    return this.#pick([-1, 0, 61001, 61002, 63001]);
+  /** Never neither: with setgid, the kernel asks of strangers more for a local file system than for FUSE. */
+  #owners(): { uid: number; gid: number } {
+    const uid = this.#pick([-1, 0, 61001, 61002]);
+    const gid = this.#pick([0, 61001, 61002, 63001]);
+    return { uid, gid: uid !== -1 && this.#chance(4) ? -1 : gid };
   }
 
   #time(): unknown {
@@ -173,6 +176,7 @@ class Generator {
   #xattr(): Step {
     const path = this.#path();
     const name = this.#pick(this.#chance(2) ? XATTRS.slice(0, 2) : XATTRS);
+    if (this.#chance(4)) return this.#acl(path);
     switch (this.#random.below(5)) {
       case 0:
         return { op: "getxattr", path, name };
@@ -192,6 +196,27 @@ class Generator {
         };
       }
     }
+  }
+
+  #acl(path: string): Step {
+    const name = this.#pick(["system.posix_acl_access", "system.posix_acl_default"]);
+    if (this.#chance(5)) return { op: "removexattr", path, name };
+    if (this.#chance(4)) return { op: "getxattr", path, name };
+    return { op: "setxattr", path, name, value: this.#aclBytes() };
+  }
+
+  /** Mostly well formed, in hexadecimal. */
+  #aclBytes(): string {
+    const bits = () => this.#random.below(8);
+    const entries = [[1, 7 - this.#random.below(2), -1]];
+    if (this.#chance(2)) entries.push([2, bits(), 61001]);
+    entries.push([4, bits(), -1]);
+    if (this.#chance(2)) entries.push([8, bits(), 63001]);
+    if (entries.length > 2 && !this.#chance(12)) entries.push([16, bits(), -1]);
+    entries.push([32, bits(), -1]);
+    return "02000000" +
+      entries.map(([tag, permissions, id]) => hex(tag, 2) + hex(permissions, 2) + hex(id >>> 0, 4))
+        .join("");
   }
 
   /** The kinds of step, each as often as its weight says. */
@@ -259,11 +284,10 @@ class Generator {
     [3, () => ({
       op: "chown",
       path: this.#path(),
-      uid: this.#owner(),
-      gid: this.#owner(),
+      ...this.#owners(),
       follow: this.#chance(2),
     })],
-    [1, () => ({ op: "fchown", slot: this.#slot(), uid: this.#owner(), gid: this.#owner() })],
+    [1, () => ({ op: "fchown", slot: this.#slot(), ...this.#owners() })],
     [3, () => ({ op: "utimens", path: this.#path(), atime: this.#time(), mtime: this.#time() })],
     [1, () => ({ op: "utimens", slot: this.#slot(), atime: this.#time(), mtime: this.#time() })],
     [6, () => this.#xattr()],
@@ -342,6 +366,14 @@ class Generator {
     }
     return [...steps, { op: "contents" }];
   }
+}
+
+/** Little-endian. */
+function hex(value: number, bytes: number): string {
+  return Array.from(
+    { length: bytes },
+    (_, i) => (Math.floor(value / 256 ** i) % 256).toString(16).padStart(2, "0"),
+  ).join("");
 }
 
 /** The same steps for the same random numbers. */
