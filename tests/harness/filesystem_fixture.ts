@@ -76,9 +76,13 @@ export class FilesystemFixture {
   readonly defects: string[] = [];
   /** Whether there is a ballast file to give up. */
   ballast = false;
+  /** Told when it is given up. */
+  onBallast: () => void = () => {};
   readonly #options: FixtureOptions;
   readonly #generation: number;
   #closed = false;
+  /** The mount that `crash` has made of this one. */
+  next: FilesystemFixture | undefined;
 
   constructor(options: FixtureOptions, previous?: Previous) {
     this.#options = options;
@@ -111,6 +115,7 @@ export class FilesystemFixture {
       giveUpBallast: () => {
         const had = this.ballast;
         this.ballast = false;
+        if (had) this.onBallast();
         return had;
       },
     });
@@ -252,7 +257,7 @@ export class FilesystemFixture {
       clock: this.clock,
       bucket: this.engine.bucket,
     };
-    return new FilesystemFixture(this.#options, previous);
+    return this.next = new FilesystemFixture(this.#options, previous);
   }
 
   close({ clean = false }: { clean?: boolean } = {}): void {

@@ -172,7 +172,9 @@ function namesIn(directory: string): string[] {
   try {
     return [...Deno.readDirSync(directory)].map((entry) => entry.name);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
+    const none = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory;
+    if (none) return [];
     throw error;
   }
 }

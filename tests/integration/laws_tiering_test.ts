@@ -1,0 +1,336 @@
+/** Laws 2 (save), 3 (evict), 4 (recall) and 8 (errors are not absence). */
+import assert from "node:assert/strict";
+import type { Upload } from "../harness/fake_engine.ts";
+import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
+import { assertDone, cached, CHUNK, data, labels, lawTest } from "../harness/law_test.ts";
+import { SeededRandom } from "../harness/seeded_random.ts";
+
+const EIO = 5;
+
+/** Reads what is to be uploaded, once it is durable. */
+function upload(fixture: FilesystemFixture, inode: number): Upload {
+  let read: Upload | undefined;
+  fixture.engine.read(inode, (upload) => read = upload);
+  fixture.work();
+  return read!;
+}
+
+function saveAs(fixture: FilesystemFixture, { inode, generation }: Upload): unknown {
+  let answer: unknown;
+  fixture.engine.ask("save", { inode, generation }, (result) => answer = result);
+  fixture.work();
+  return answer;
+}
+
+lawTest("a file that changed since it was read is neither staged nor saved", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 2 * CHUNK));
+  fixture.closeFile(file);
+  const read = upload(fixture, file.inode);
+  const again = { inode: file.inode, handle: fixture.open(file.inode) };
+  fixture.write(again, 5, "!");
+  fixture.closeFile(again);
+  let placed: unknown;
+  fixture.engine.stage(read, { later: (answer) => placed = answer });
+  assert.deepEqual(placed, ["changed", true]);
+  assert.equal(saveAs(fixture, read), "changed");
+  assert.equal(fixture.engine.call("residency", { inode: file.inode })?.dirty, true);
+});
+
+lawTest("a file with a chunk that is not staged is not saved", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 3 * CHUNK));
+  fixture.closeFile(file);
+  const read = upload(fixture, file.inode);
+  fixture.engine.stage({ ...read, chunks: read.chunks.slice(0, 2) });
+  assert.equal(saveAs(fixture, read), "unstaged");
+  fixture.engine.stage({ ...read, chunks: read.chunks.slice(2) });
+  assert.equal(saveAs(fixture, read), true);
+});
+
+lawTest("a file that is open for writing is not saved", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.clock.pass(1000);
+  const read = upload(fixture, file.inode);
+  fixture.engine.stage(read);
+  assert.equal(saveAs(fixture, read), "open");
+  fixture.closeFile(file);
+  assert.equal(saveAs(fixture, read), true);
+});
+
+lawTest("a chunk that is placed twice in one stage is counted once", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.fsync(file);
+  fixture.clock.pass(1000);
+  const read = upload(fixture, file.inode);
+  let placed: unknown;
+  const twice = { ...read, chunks: [...read.chunks, ...read.chunks] };
+  fixture.engine.stage(twice, { later: (answer) => placed = answer });
+  assert.deepEqual(placed, [true, "changed"]);
+});
+
+lawTest("content is unlinked only after the rows that say so are on the disk", (fixture) => {
+  const inode = fixture.saved("a", data(1, 2 * CHUNK));
+  assert.equal(fixture.engine.evict(inode), 2 * CHUNK);
+  fixture.turn();
+  assert.deepEqual(labels(fixture), ["sync wal"]);
+  assert.equal(cached(fixture, inode).size, 1);
+  const before = fixture.core.space.used;
+  fixture.disk.step();
+  assert.deepEqual(labels(fixture), [`unlink ${inode}.1`]);
+  assert.equal(fixture.core.space.used, before, "the space is not free yet");
+  fixture.disk.step();
+  assert.equal(cached(fixture, inode).size, 0);
+  assert.equal(fixture.core.space.used, 0);
+});
+
+lawTest("a power cut between rows and unlink loses nothing", (fixture) => {
+  const bytes = data(1, 2 * CHUNK);
+  const inode = fixture.saved("a", bytes);
+  fixture.engine.evict(inode);
+  fixture.turn();
+  const next = fixture.crash("power cut", new SeededRandom(5));
+  assert.deepEqual(next.read({ inode, handle: next.open(inode, 0) }), bytes);
+});
+
+lawTest("nothing dirty, unverified, pinned or open is evicted", (fixture) => {
+  const { engine } = fixture;
+  const dirty = fixture.create("dirty");
+  fixture.write(dirty, 0, data(1, CHUNK));
+  fixture.closeFile(dirty);
+  assert.equal(engine.evict(dirty.inode), "dirty");
+  assert.equal(fixture.save(dirty.inode, { verified: false }), true);
+  assert.equal(engine.evict(dirty.inode), "unverified");
+  const pinned = fixture.saved("pinned", data(2, CHUNK));
+  engine.call("pin", { inode: pinned, pinned: true });
+  assert.equal(engine.evict(pinned), "pinned");
+  const open = fixture.saved("open", data(3, CHUNK));
+  const handle = fixture.open(open, 0);
+  assert.equal(engine.evict(open), "open");
+  fixture.closeFile({ inode: open, handle });
+  assert.equal(engine.evict(open), CHUNK);
+});
+
+lawTest(
+  "a file that is used again while its old content is being unlinked keeps the new",
+  (fixture) => {
+    const bytes = data(1, CHUNK);
+    const inode = fixture.saved("a", bytes);
+    fixture.engine.evict(inode);
+    fixture.turn();
+    const handle = fixture.open(inode, 0);
+    const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+    fixture.engine.installAll();
+    assert.deepEqual(read.value, bytes);
+    fixture.work();
+    assert.deepEqual([...cached(fixture, inode).keys()], [`${inode}.2`]);
+    assert.deepEqual(fixture.read({ inode, handle }), bytes);
+  },
+);
+
+lawTest("a chunk that a parked request is going to use is not spilled", (fixture) => {
+  const bytes = data(1, 3 * CHUNK);
+  const inode = fixture.evicted("a", bytes);
+  const handle = fixture.open(inode, 0);
+  fixture.read({ inode, handle }, 2 * CHUNK, CHUNK);
+  fixture.quiesce();
+  const read = fixture.kernel.read(inode, { handle, offset: CHUNK, size: 2 * CHUNK });
+  assert(read.pending);
+  assert.equal(fixture.engine.call("spill", { bytes: CHUNK }), 0);
+  fixture.answered(read);
+});
+
+lawTest(
+  "a reader is answered before its chunk is on the disk, and the row follows the sync",
+  (fixture) => {
+    const bytes = data(1, 2 * CHUNK);
+    const inode = fixture.evicted("a", bytes);
+    const handle = fixture.open(inode, 0);
+    const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+    assert.equal(fixture.engine.recalls.length, 1);
+    fixture.engine.install(fixture.engine.recalls[0]);
+    assert.deepEqual(read.value, bytes.subarray(0, CHUNK));
+    const resident = () =>
+      fixture.database.statement("SELECT sum(resident) AS n FROM map WHERE inode = ?").get(inode)!
+        .n;
+    assert.equal(resident(), 0);
+    fixture.clock.pass(150);
+    fixture.turn();
+    assert.deepEqual(labels(fixture), [`sync ${inode}.2 folder`]);
+    assert.equal(resident(), 0);
+    fixture.disk.step();
+    assert.equal(resident(), 1);
+  },
+);
+
+lawTest(
+  "recalled bytes that were not synced are gone after a power cut and come back right",
+  (fixture) => {
+    const bytes = data(1, CHUNK);
+    const inode = fixture.evicted("a", bytes);
+    fixture.read({ inode, handle: fixture.open(inode, 0) });
+    const next = fixture.crash("power cut", new SeededRandom(4));
+    const handle = next.open(inode, 0);
+    const read = next.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+    assert(read.pending, "it was not resident");
+    assert.deepEqual(next.answered(read).value, bytes);
+  },
+);
+
+lawTest("a write into a part of an evicted chunk waits for its recall, and stays", (fixture) => {
+  const bytes = data(1, CHUNK);
+  const inode = fixture.evicted("a", bytes);
+  const handle = fixture.open(inode);
+  const written = fixture.kernel.write(inode, { handle, offset: 10, data: data(2, 5) });
+  assert(written.pending);
+  assert.equal(fixture.engine.recalls.length, 1);
+  fixture.answered(written);
+  const expected = bytes.slice();
+  expected.set(data(2, 5), 10);
+  assert.deepEqual(fixture.read({ inode, handle }), expected);
+});
+
+lawTest(
+  "a write over all of a chunk cancels its recall, and late bytes do not undo it",
+  (fixture) => {
+    const inode = fixture.evicted("a", data(1, CHUNK));
+    const handle = fixture.open(inode);
+    const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+    const [event] = fixture.engine.recalls;
+    const written = fixture.kernel.write(inode, { handle, offset: 0, data: data(2, CHUNK) });
+    assertDone(written);
+    assert.deepEqual(read.value, data(2, CHUNK), "the reader that waited sees the new bytes");
+    assert(fixture.engine.events.some(({ event }) => event === "recallCancelled"));
+    assert.equal(fixture.engine.install(event), false);
+    assert.deepEqual(fixture.read({ inode, handle }), data(2, CHUNK));
+  },
+);
+
+lawTest("a reader whose chunk is truncated away is answered at once", (fixture) => {
+  const inode = fixture.evicted("a", data(1, 2 * CHUNK));
+  const handle = fixture.open(inode);
+  const read = fixture.kernel.read(inode, { handle, offset: CHUNK, size: CHUNK });
+  assert(read.pending);
+  const [event] = fixture.engine.recalls;
+  assertDone(fixture.kernel.setattr(inode, { size: 100 }));
+  assert.equal(read.value.length, 0);
+  assert.equal(fixture.engine.install(event), false);
+});
+
+lawTest("bytes of an earlier incarnation are not taken", (fixture) => {
+  const bytes = data(1, CHUNK);
+  const inode = fixture.evicted("a", bytes);
+  const handle = fixture.open(inode, 0);
+  fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+  const [event] = fixture.engine.recalls;
+  assert.equal(fixture.engine.install({ ...event, incarnation: event.incarnation - 1 }), false);
+  fixture.engine.recalls.push(event);
+  assert.equal(fixture.engine.install(event), true);
+});
+
+lawTest(
+  "a chunk that was forgotten and recalled again during a sync is not taken for synced",
+  (fixture) => {
+    const bytes = data(1, CHUNK);
+    const inode = fixture.evicted("a", bytes);
+    const file = { inode, handle: fixture.open(inode, 0) };
+    fixture.kernel.read(inode, { ...file, offset: 0, size: CHUNK });
+    fixture.engine.installAll();
+    fixture.clock.pass(150);
+    fixture.turn();
+    // Somebody has emptied the cache's file; the reader notices, and gets the chunk once more.
+    Deno.truncateSync(fixture.store.path(inode, 2), 0);
+    const again = fixture.kernel.read(inode, { ...file, offset: 0, size: CHUNK });
+    fixture.engine.installAll();
+    assert.deepEqual(again.value, bytes);
+    fixture.disk.step();
+    assert.equal(fixture.core.files.peek(inode)?.volatile.has(0), true);
+    fixture.defects.length = 0;
+    fixture.quiesce();
+  },
+);
+
+lawTest("a lost chunk is EIO, and nothing of the file goes", (fixture) => {
+  const inode = fixture.evicted("a", data(1, 2 * CHUNK));
+  const handle = fixture.open(inode, 0);
+  const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+  fixture.engine.fail(fixture.engine.recalls[0], { lost: true });
+  assert.equal(read.errno, EIO);
+  assert.equal(fixture.engine.call("statistics", {}).lostChunks, 1);
+  const { attributes } = fixture.kernel.getattr(inode).value;
+  assert.equal(attributes.size, 2 * CHUNK);
+  assert(attributes.blocks > 0);
+  assert.deepEqual(fixture.read({ inode, handle }, CHUNK), data(1, 2 * CHUNK).subarray(CHUNK));
+});
+
+lawTest("a recall that fails for now is EIO for its readers, and is asked for again", (fixture) => {
+  const bytes = data(1, CHUNK);
+  const inode = fixture.evicted("a", bytes);
+  const handle = fixture.open(inode, 0);
+  const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+  fixture.engine.fail(fixture.engine.recalls[0]);
+  assert.equal(read.errno, EIO);
+  assert.equal(fixture.engine.call("statistics", {}).lostChunks, 0);
+  assert.deepEqual(fixture.read({ inode, handle }), bytes);
+});
+
+lawTest("a reader that gives up does not end the recall of the whole file", (fixture) => {
+  const inode = fixture.evicted("a", data(1, 2 * CHUNK));
+  let answer: unknown;
+  fixture.engine.ask("recallFile", { inode }, (result) => answer = result);
+  const handle = fixture.open(inode, 0);
+  const read = fixture.kernel.read(inode, { handle, offset: 0, size: 100 });
+  fixture.core.lot.fail(fixture.core.lot.find(read.unique)!, 4);
+  assert.equal(read.errno, 4);
+  fixture.quiesce();
+  assert.deepEqual(answer, { recalled: 2 });
+});
+
+lawTest(
+  "the recall of a whole file goes on when a program writes over a chunk of it",
+  (fixture) => {
+    const inode = fixture.evicted("a", data(1, 3 * CHUNK));
+    let answer: unknown;
+    fixture.engine.ask("recallFile", { inode }, (result) => answer = result);
+    const file = { inode, handle: fixture.open(inode) };
+    fixture.write(file, CHUNK, data(2, CHUNK));
+    fixture.quiesce();
+    assert.deepEqual(answer, { recalled: 3 });
+  },
+);
+
+lawTest(
+  "a removed file whose content is still being recalled is deleted all the same",
+  (fixture) => {
+    const inode = fixture.evicted("a", data(1, 3 * CHUNK));
+    fixture.engine.ask("recallFile", { inode }, () => {});
+    fixture.kernel.unlink(1, "a");
+    fixture.kernel.forget(inode, fixture.kernel.lookups.get(inode) ?? 0);
+    fixture.quiesce();
+    assert.equal(
+      fixture.database.statement("SELECT id FROM inode WHERE id = ?").get(inode),
+      undefined,
+    );
+    fixture.assertAtRest();
+  },
+);
+
+lawTest("what a writer saw of rows that are being deleted in slices is forgotten", (fixture) => {
+  const chunks = 1200;
+  const inode = fixture.create("a").inode;
+  const file = { inode, handle: fixture.open(inode) };
+  for (let index = 0; index < chunks; index++) fixture.write(file, index * CHUNK, "old");
+  fixture.fsync(file);
+  fixture.kernel.setattr(inode, { size: CHUNK });
+  const written = fixture.kernel.write(inode, {
+    ...file,
+    offset: 1150 * CHUNK + 9,
+    data: data(1, 1),
+  });
+  assert(written.pending, "its rows are still being deleted");
+  fixture.answered(written);
+  const got = fixture.read(file, 1150 * CHUNK, 10);
+  assert.deepEqual(got, new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, data(1, 1)[0]]));
+}, { chunkSize: CHUNK });
