@@ -79,6 +79,11 @@ export class RecallQueue {
     return this.#places.get(key)?.wants.get(key);
   }
 
+  /** The chunk that the place waits for, if it still waits. */
+  chunkAt(place: Omit<Want, "urgency">): WantedChunk | undefined {
+    return this.#places.get(placeKey(place));
+  }
+
   /** Nobody waits in this place any more. Answers the chunk if nobody waits for it at all now. */
   remove(place: Omit<Want, "urgency">): WantedChunk | undefined {
     const key = placeKey(place);

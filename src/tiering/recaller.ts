@@ -68,9 +68,9 @@ export class Recaller {
   /** A chunk is wanted. */
   want(event: RecallEvent): void {
     if (this.#tiering.signal.aborted) return;
-    this.#queue.add(event);
+    const chunk = this.#queue.add(event);
     // What nobody waits for yet comes in rows; a moment later they go together.
-    if (event.urgency === "reader") this.#pump();
+    if (event.urgency === "reader") this.#hasten(chunk);
     else {this.#gathering ??= this.#tiering.clock.after(ENGINE_LIMITS.RECALL_GATHER_MS, () => {
         this.#gathering = undefined;
         this.#pump();
@@ -82,6 +82,12 @@ export class Recaller {
     const want = this.#queue.find(event);
     if (want === undefined) return;
     want.urgency = "reader";
+    this.#hasten(this.#queue.chunkAt(event)!);
+  }
+
+  /** A reader has come, whose patience is short: a pause that nobody waited in does not hold for him. */
+  #hasten(chunk: WantedChunk): void {
+    this.#pauses.get(chunk)?.();
     this.#pump();
   }
 

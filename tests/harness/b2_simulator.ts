@@ -22,11 +22,12 @@
  *
  *     deno run -A tests/harness/b2_simulator.ts [--port-file FILE] [--data DIR] [--port N]
  *                                               [--bucket NAME] [--page-size N]
+ *                                               [--key-id ID --application-key KEY]
  *
  * and is scripted over HTTP with `controlB2Simulator(endpoint)`.
  */
 import type { SimulatorControl, SimulatorOptions } from "./b2_simulator/control.ts";
-import { B2Simulator } from "./b2_simulator/simulator.ts";
+import { B2Simulator, everyCapability } from "./b2_simulator/simulator.ts";
 
 export type { FaultAction, FaultRule, Operation } from "./b2_simulator/faults.ts";
 export type { SimulatedKey } from "./b2_simulator/native_api.ts";
@@ -80,11 +81,15 @@ function main(): void {
   const options = new Map<string, string>();
   for (let i = 0; i < Deno.args.length; i += 2) options.set(Deno.args[i], Deno.args[i + 1]);
   const bucket = options.get("--bucket") ?? "zero-test";
+  const [keyId, applicationKey] = [options.get("--key-id"), options.get("--application-key")];
   const simulator = startB2Simulator({
     buckets: [bucket],
     directory: options.get("--data"),
     port: Number(options.get("--port") ?? 0),
     pageSize: Number(options.get("--page-size") ?? 1000),
+    keys: keyId === undefined || applicationKey === undefined
+      ? undefined
+      : [{ keyId, applicationKey, master: false, capabilities: everyCapability }],
   });
   const { endpoint, region } = simulator;
   const address: SimulatorAddress = {

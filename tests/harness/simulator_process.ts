@@ -13,12 +13,21 @@ export class SimulatorProcess {
   #child: Deno.ChildProcess | undefined;
   #address!: SimulatorAddress;
 
-  private constructor(directory: string) {
+  readonly #arguments: string[];
+
+  private constructor(directory: string, more: string[]) {
     this.directory = directory;
+    this.#arguments = more;
   }
 
-  static async start(): Promise<SimulatorProcess> {
-    const simulator = new SimulatorProcess(await Deno.makeTempDir({ prefix: "zero-simulator-" }));
+  /** `key`: the only one that the store takes; by default one that everybody knows. */
+  static async start(
+    key?: { keyId: string; applicationKey: string },
+  ): Promise<SimulatorProcess> {
+    const simulator = new SimulatorProcess(
+      await Deno.makeTempDir({ prefix: "zero-simulator-" }),
+      key === undefined ? [] : ["--key-id", key.keyId, "--application-key", key.applicationKey],
+    );
     try {
       await simulator.#spawn(0);
       return simulator;
@@ -33,7 +42,7 @@ export class SimulatorProcess {
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "-A", "--quiet", "--no-check", program, "--port-file", portFile],
-        ...["--data", `${this.directory}/data`, "--port", String(port)],
+        ...["--data", `${this.directory}/data`, "--port", String(port), ...this.#arguments],
       ],
       stdin: "null",
       stdout: "null",

@@ -15,7 +15,8 @@ import {
 import { checkPayload, checkSignature } from "./signature.ts";
 import { Versions } from "./versions.ts";
 
-const everything = [
+/** What a key may be allowed to do. */
+export const everyCapability = [
   "listBuckets",
   "listFiles",
   "readFiles",
@@ -68,7 +69,7 @@ export class B2Simulator implements SimulatorControl {
       keyId: "0040a1b2c3d4e5f0000000001",
       applicationKey: "K004SimulatedApplicationKey0001",
       master: false,
-      capabilities: everything,
+      capabilities: everyCapability,
     }];
     this.#versions = new Versions(options.directory);
     this.#faults = new Faults(options.seed ?? 1);

@@ -204,6 +204,31 @@ Deno.test("law 8: 403 is not absence, and neither is a store that is down: it is
   }
 });
 
+Deno.test("a reader does not wait out the pause of a recall that failed before he came", async () => {
+  for (const joins of ["the same place", "another file with the same chunk"] as const) {
+    await withEngine(async (fixture) => {
+      const { clock, filesystem, store, random } = fixture;
+      const content = random.bytes(CHUNK);
+      filesystem.write(2, content);
+      filesystem.write(3, content);
+      await evictAll(fixture);
+      store.onGet = () => {
+        throw failing.unavailable();
+      };
+      filesystem.wantChunk(2, 0, "bulk");
+      await clock.advance(seconds(120));
+      store.onGet = () => {};
+      const asked = store.gets.length;
+      const place = { inode: 2, incarnation: 1, index: 0 };
+      if (joins === "the same place") filesystem.emit({ event: "recallUrgent", ...place });
+      else filesystem.wantChunk(3, 0, "reader");
+      await clock.advance(0);
+      assert.equal(store.gets.length, asked + 1, joins);
+      assert.ok(filesystem.installed.length > 0, joins);
+    });
+  }
+});
+
 Deno.test("stopping ends downloads, timers and waiting, and leaves nothing behind", async () => {
   await withEngine(async (fixture) => {
     const { clock, filesystem, store, engine } = fixture;
