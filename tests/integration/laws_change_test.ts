@@ -263,6 +263,6 @@ lawTest(
     fixture.work();
     fixture.write(file, CHUNK, data(2, CHUNK));
     fixture.engine.stage(upload!);
-    const next = fixture.crash("kill");
+    fixture.crash("kill");
   },
 );
