@@ -1,0 +1,140 @@
+/**
+ * Reads packs back and verifies every chunk that something refers to, at a bounded pace, in the order of
+ * their rows, so that a run that was stopped goes on where it was. A chunk that fails is read once more
+ * on its own before it counts as damaged. Deletes nothing.
+ */
+import { hex } from "../runtime/random.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import { decodeChunk } from "../format/codec.ts";
+import { FormatError } from "../format/format_error.ts";
+import { packKey } from "../format/keys.ts";
+import { readPack } from "../format/pack_reader.ts";
+import type { MetadataDatabase } from "../metadata/database.ts";
+import { type ChunkToVerify, type PackToVerify, VerifyTable } from "../metadata/verify_table.ts";
+import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
+import type { DeepReport } from "./fsck_report.ts";
+
+export interface DeepOptions {
+  store: ObjectStore;
+  database: MetadataDatabase;
+  clock: Clock;
+  /** Share of the packs that is read, 0 to 1; which ones is up to `pick`. */
+  share: number;
+  /** A number in [0, 1) for each pack. */
+  pick: () => number;
+  /** Bytes per second; undefined: as fast as it goes. */
+  bytesPerSecond: number | undefined;
+  /** Id of the last pack that an earlier run has verified. */
+  after: number;
+  /** Called after each pack; durable enough to go on from. */
+  onVerified: (pack: number) => void;
+  /** Rows of chunks whose bytes are wrong or gone, and what was found. */
+  onDamage: (chunks: number[], what: string) => void;
+  onProgress?: (text: string) => void;
+  signal: AbortSignal;
+}
+
+const PAGE_PACKS = 100;
+
+/** Rejects with StoreError where the store cannot be asked, and with the signal's reason. */
+export async function verifyPacks(options: DeepOptions): Promise<DeepReport> {
+  const { clock, share, pick, signal, onProgress } = options;
+  const table = new VerifyTable(options.database);
+  const report: DeepReport = { packs: 0, chunks: 0, bytes: 0, damaged: 0 };
+  const startedMs = clock.monotonicMs();
+  let after = options.after;
+  while (true) {
+    const page = table.packs({ after, limit: PAGE_PACKS });
+    for (const pack of page) {
+      signal.throwIfAborted();
+      after = pack.pack;
+      if (pick() < share) {
+        await verifyPack(pack, { ...options, chunks: table.chunks(pack.pack), report });
+        report.packs++;
+        onProgress?.(`verified ${report.packs} packs`);
+        await pace(report, { ...options, startedMs });
+      }
+      options.onVerified(after);
+    }
+    if (page.length < PAGE_PACKS) return report;
+  }
+}
+
+async function pace(
+  report: DeepReport,
+  { clock, bytesPerSecond, startedMs, signal }: DeepOptions & { startedMs: number },
+): Promise<void> {
+  if (bytesPerSecond === undefined) return;
+  const dueMs = startedMs + 1000 * report.bytes / bytesPerSecond;
+  const waitMs = dueMs - clock.monotonicMs();
+  if (waitMs > 0) await sleep(clock, waitMs, signal);
+}
+
+async function verifyPack(
+  pack: PackToVerify,
+  options: DeepOptions & { chunks: ChunkToVerify[]; report: DeepReport },
+): Promise<void> {
+  const { store, chunks, report, signal } = options;
+  const key = packKey(pack.name);
+  const damaged = (ids: number[], what: string) => {
+    report.damaged += ids.length;
+    options.onDamage(ids, `${key}: ${what}`);
+  };
+  let object: Uint8Array | undefined;
+  try {
+    object = await store.get(key, { versionId: pack.versionId, signal });
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    if (error.kind !== "missing") throw error;
+    return damaged(chunks.map(({ chunk }) => chunk), "it is not in the bucket");
+  }
+  report.bytes += object.length;
+  const structure = structureFault(object, pack);
+  for (const chunk of chunks) {
+    report.chunks++;
+    const bytes = object.subarray(chunk.offset, chunk.offset + chunk.stored);
+    const fault = faultOf(bytes, chunk);
+    if (fault !== undefined && await failsAgain(key, { chunk, pack, store, signal })) {
+      damaged([chunk.chunk], `chunk ${chunk.ordinal}: ${fault}`);
+    }
+  }
+  if (structure !== undefined) damaged([], structure);
+}
+
+/** What is wrong with header, index or footer; the rows say where the chunks are, so they may be whole. */
+function structureFault(object: Uint8Array, pack: PackToVerify): string | undefined {
+  try {
+    const { header } = readPack(object);
+    return hex(header.pack) === hex(pack.name) ? undefined : "it holds another pack";
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}
+
+function faultOf(stored: Uint8Array, chunk: ChunkToVerify): string | undefined {
+  if (stored.length !== chunk.stored) return `${stored.length} bytes instead of ${chunk.stored}`;
+  try {
+    decodeChunk(stored, chunk);
+    return undefined;
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}
+
+async function failsAgain(
+  key: string,
+  options: { chunk: ChunkToVerify; pack: PackToVerify; store: ObjectStore; signal: AbortSignal },
+): Promise<boolean> {
+  const { chunk, pack, store, signal } = options;
+  const range = { offset: chunk.offset, length: chunk.stored };
+  try {
+    const stored = await store.get(key, { versionId: pack.versionId, range, signal });
+    return faultOf(stored, chunk) !== undefined;
+  } catch (error) {
+    // A range beyond the object's end is "corrupt": the object is too short.
+    if (error instanceof StoreError && ["corrupt", "missing"].includes(error.kind)) return true;
+    throw error;
+  }
+}
