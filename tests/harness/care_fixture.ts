@@ -32,10 +32,12 @@ import { decodeBytes, encodeFile } from "../../src/tiering/compute_jobs.ts";
 import type { ComputePort } from "../../src/tiering/compute_port.ts";
 import { Engine } from "../../src/tiering/engine.ts";
 import { GarbageCollector } from "../../src/tiering/garbage_collector.ts";
+import type { WritingRight } from "../../src/tiering/metadata_sender.ts";
 import { Repacker } from "../../src/tiering/repacker.ts";
 import { DEFAULT_ENGINE_SETTINGS } from "../../src/tiering/settings.ts";
 import { ClockWatch } from "../../src/tiering/store_time.ts";
 import { KernelSimulator } from "./kernel_simulator.ts";
+import { PromptExporter } from "./prompt_exporter.ts";
 import { SeededRandom } from "./seeded_random.ts";
 import type { Answer } from "./simulated_connection.ts";
 import { SimulatedClock } from "./simulated_clock.ts";
@@ -101,12 +103,20 @@ export interface CareOptions {
   checkLease?: () => Promise<void>;
   shippedHistory?: () => Promise<ShippedHistory>;
   packBytes?: number;
+  /** Several fixtures on one bucket: the clock and bucket of the first, and another seed. */
+  clock?: SimulatedClock;
+  bucket?: MemoryObjectStore;
+  seed?: number;
+  /** A cache that holds a file system already; the fixture takes it away in the end. */
+  cache?: string;
+  /** Metadata is shipped. */
+  shipping?: { right: Promise<WritingRight>; intervalMs?: number };
 }
 
 export class CareFixture {
-  readonly clock = new SimulatedClock();
-  readonly bucket = new MemoryObjectStore({ clock: this.clock });
-  readonly cache = Deno.makeTempDirSync({ prefix: "zero-care-" });
+  readonly clock: SimulatedClock;
+  readonly bucket: MemoryObjectStore;
+  readonly cache: string;
   readonly database: MetadataDatabase;
   readonly content: ContentStore;
   readonly disk = new PromptDisk();
@@ -124,18 +134,16 @@ export class CareFixture {
   readonly #timers = new TimerQueue(() => this.clock.monotonicMs());
   readonly #listeners = new Set<(event: FilesystemEvent) => void>();
   readonly #runner: CommandRunner;
+  readonly #exporter: PromptExporter;
   #closed = false;
 
   constructor(options: CareOptions = {}) {
-    Deno.mkdirSync(`${this.cache}/content`);
+    this.clock = options.clock ?? new SimulatedClock();
+    this.bucket = options.bucket ?? new MemoryObjectStore({ clock: this.clock });
+    this.cache = options.cache ?? Deno.makeTempDirSync({ prefix: "zero-care-" });
+    Deno.mkdirSync(`${this.cache}/content`, { recursive: true });
     this.store = options.wrap?.(this.bucket) ?? this.bucket;
-    this.database = MetadataDatabase.create({
-      directory: this.cache,
-      fileSystemId: FILE_SYSTEM,
-      chunkSize: CHUNK,
-      store: "memory:",
-      clock: this.clock,
-    });
+    this.database = options.cache === undefined ? this.#create() : this.#open(options.cache);
     this.content = new ContentStore(`${this.cache}/content`, { openFiles: 64 });
     this.core = this.#makeCore();
     this.filesystem = new Filesystem(this.core, {
@@ -150,7 +158,8 @@ export class CareFixture {
     this.#runner = new CommandRunner(this.filesystem, { stop: (_, done) => done() });
     this.kernel.init();
     this.port = this.#makePort();
-    const random = new SeededRandom(7);
+    this.#exporter = new PromptExporter(this.cache);
+    const random = new SeededRandom(options.seed ?? 7);
     const log = (level: string, message: string, fields?: Record<string, unknown>) =>
       void this.log.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`);
     const parts = {
@@ -167,6 +176,13 @@ export class CareFixture {
       fileSystemId: FILE_SYSTEM,
       chunkSize: CHUNK,
       mayWrite: Promise.resolve(),
+      ...(options.shipping === undefined ? {} : {
+        metadata: {
+          exporter: this.#exporter,
+          right: options.shipping.right,
+          intervalMs: options.shipping.intervalMs ?? 60_000,
+        },
+      }),
     });
     this.engine.start();
     this.collector = new GarbageCollector({
@@ -181,6 +197,20 @@ export class CareFixture {
   }
 
   readonly #session: Session;
+
+  #create(): MetadataDatabase {
+    return MetadataDatabase.create({
+      directory: this.cache,
+      fileSystemId: FILE_SYSTEM,
+      chunkSize: CHUNK,
+      store: "memory:",
+      clock: this.clock,
+    });
+  }
+
+  #open(directory: string): MetadataDatabase {
+    return MetadataDatabase.open({ directory });
+  }
 
   #makeCore(): Core {
     const { database, clock } = this;
@@ -220,7 +250,10 @@ export class CareFixture {
         await Promise.resolve();
         const answer = new Promise((resolve, reject) => {
           try {
-            this.#runner.run(command, structuredClone(argument), resolve);
+            this.#runner.run(command, structuredClone(argument), {
+              answer: resolve,
+              fail: reject,
+            });
           } catch (error) {
             reject(error);
           }
@@ -352,6 +385,7 @@ export class CareFixture {
     if (this.#closed) return;
     this.#closed = true;
     await this.clock.until(this.engine.stop());
+    this.#exporter.close();
     this.core.flushAll();
     this.core.inodes.flushPending(Infinity);
     this.core.usage.flush();
