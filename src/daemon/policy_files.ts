@@ -20,7 +20,7 @@ export interface PolicyTestReport extends LintReport, Partial<TestReport> {
 }
 
 /** Reads a policy file. Throws UserError where it cannot be read. */
-function readPolicyText(file: string): string {
+export function readPolicyText(file: string): string {
   try {
     const bytes = Deno.readFileSync(file);
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -23,7 +23,7 @@ export const DEFAULT_WEIGHTS: Weights = {
   size: 0.3,
   heat: -2,
   recall_cost: -0.5,
-  halfLifeMs: 7 * 86_400_000,
+  halfLifeMs: 2 * 86_400_000,
 };
 
 export function compilePolicy(document: PolicyDocument, source: YamlSource): Policy {

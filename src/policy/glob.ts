@@ -6,10 +6,16 @@ import picomatchUntyped from "picomatch";
 
 type Matcher = (text: string) => boolean;
 /** The package has no types; this is the part of it that is used. */
-const picomatch = picomatchUntyped as (
-  glob: string,
-  options: { dot: boolean; nonegate: boolean; strictBrackets: boolean; windows: boolean },
-) => Matcher;
+const picomatch = picomatchUntyped as {
+  (glob: string, options: GlobOptions): Matcher;
+  makeRe(glob: string, options: GlobOptions): RegExp;
+};
+interface GlobOptions {
+  dot: boolean;
+  nonegate: boolean;
+  strictBrackets: boolean;
+  windows: boolean;
+}
 
 const OPTIONS = { dot: true, nonegate: true, strictBrackets: true, windows: false };
 const LONGEST_GLOB = 4096;
@@ -42,6 +48,12 @@ function build(glob: string): Matcher {
       (text.length === directory.length || text.charCodeAt(directory.length) === 0x2f);
   }
   return picomatch(literalBytes(glob), OPTIONS);
+}
+
+/** A glob as the source of a regular expression on the whole text, for isolates that know no globs. */
+export function globSource(glob: string): string {
+  if (!SPECIAL.test(glob)) return `^${glob.replace(/[.^$|/]/g, "\\$&")}$`;
+  return picomatch.makeRe(literalBytes(glob), OPTIONS).source;
 }
 
 /** `/a/b` for the glob `/a/b/**`: all below a directory, and itself; undefined for other globs. */
@@ -102,16 +114,17 @@ const MOST_EXPANSIONS = 256;
 
 /** `/a/{b,c}` as `/a/b` and `/a/c`; the glob itself where it has no such braces (or too many). */
 export function expandBraces(glob: string): string[] {
-  // In brackets a brace is a letter; such globs are left alone.
-  if (glob.includes("[")) return [glob];
-  const done: string[] = [];
+  // In brackets, or after a backslash, a brace is a letter; such globs are left alone.
+  if (/[[\\]/.test(glob)) return [glob];
+  const done = new Set<string>();
   const open = [glob];
   while (open.length > 0) {
-    if (open.length + done.length > MOST_EXPANSIONS) return [glob];
+    if (open.length + done.size > MOST_EXPANSIONS) return [glob];
     const each = open.pop()!;
-    const match = /^((?:[^\\{}]|\\.)*)\{([^{}\\]*,[^{}\\]*)\}(.*)$/s.exec(each);
-    if (match === null) done.push(each);
+    // The innermost ones first.
+    const match = /^(.*?)\{([^{}]*,[^{}]*)\}(.*)$/s.exec(each);
+    if (match === null) done.add(each);
     else open.push(...match[2].split(",").map((part) => match[1] + part + match[3]).reverse());
   }
-  return done;
+  return [...done];
 }

@@ -44,6 +44,8 @@ export class Planner {
   readonly #seen = new Set<number>();
   /** Waves that only leave where writers wait. */
   readonly #yielding: { decision: Decision; judgement: Judgement; rank: number }[][] = [];
+  /** What the first of those waves would free. */
+  #heldFrees = 0;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -59,17 +61,59 @@ export class Planner {
     return this.run.limit;
   }
 
+  /** Nothing more is wanted, or nothing more may be taken. */
+  get done(): boolean {
+    return this.left === 0 || this.limit !== undefined;
+  }
+
   /**
    * The next files to evict, one by one, until the run has enough or is stopped. Between two of them
    * the caller may say that one did not leave (`refused`), and the run goes on further.
    */
   async *next(queues: Queues): AsyncGenerator<Decision> {
-    yield* this.#wave(queues.first, (tier) => tier === 0);
-    yield* this.#wave(queues.ranked, (tier) => tier < FIRST_YIELDING_TIER);
-    if (!this.#options.urgent || this.left === 0) return;
-    const { yields } = this.#options.rules.policy.evict;
-    if (yields.length === 0) return;
-    await this.#collect(queues.held);
+    for (const name of ["first", "ranked", "held"] as const) {
+      if (this.done || (name === "held" && !this.wantsHeld)) break;
+      for await (const facts of queues[name]) {
+        const decision = this.offer(name, facts);
+        if (decision !== undefined) yield decision;
+        if (this.done || (name === "held" && this.#heldEnough)) break;
+      }
+    }
+    yield* this.yielding();
+  }
+
+  /** Whether what is not old enough may leave, too. */
+  get wantsHeld(): boolean {
+    const { urgent, rules } = this.#options;
+    return urgent && !this.done && rules.policy.evict.yields.length > 0;
+  }
+
+  get #heldEnough(): boolean {
+    return this.#heldFrees >= this.left;
+  }
+
+  /**
+   * The next file of a queue, in the order of `Queues`: its decision where it is to be evicted now.
+   * For callers that cannot wait; afterwards they take what `yielding` says.
+   */
+  offer(queue: keyof Queues, facts: FileFacts): Decision | undefined {
+    if (this.done || this.#seen.has(facts.inode)) return undefined;
+    const { rules, now, chunkSize } = this.#options;
+    const judgement = judge(rules, facts, { now: now(), chunkSize });
+    const { tier } = judgement;
+    // What may leave, but not before all others, comes again in its turn.
+    if (queue === "first" && tier === 1) return undefined;
+    this.#seen.add(facts.inode);
+    if (tier === undefined) this.#block(stayReason(judgement), facts.resident);
+    else if (tier >= FIRST_YIELDING_TIER) this.#remember(facts, judgement);
+    else if (this.run.wants(judgement.frees)) {
+      return this.#evict(undecided(facts, judgement), judgement);
+    }
+    return undefined;
+  }
+
+  /** Of what was offered: the files that leave only because writers wait. */
+  *yielding(): Generator<Decision> {
     for (const wave of this.#yielding) {
       // From two queues, so their ranks have to be merged.
       const sorted = (wave ?? []).sort((a, b) =>
@@ -88,43 +132,9 @@ export class Planner {
     this.#block(reason, decision.frees);
   }
 
-  async *#wave(queue: Candidates, wanted: (tier: number) => boolean): AsyncGenerator<Decision> {
-    if (this.left === 0 || this.limit !== undefined) return;
-    for await (const facts of queue) {
-      if (this.#seen.has(facts.inode)) continue;
-      const judgement = this.#judge(facts);
-      const { tier } = judgement;
-      if (tier !== undefined && tier < FIRST_YIELDING_TIER && !wanted(tier)) continue;
-      this.#seen.add(facts.inode);
-      if (tier === undefined) this.#block(stayReason(judgement), facts.resident);
-      else if (tier >= FIRST_YIELDING_TIER) this.#remember(facts, judgement);
-      else if (!this.run.wants(judgement.frees)) return;
-      else yield this.#evict(undecided(facts, judgement), judgement);
-      if (this.left === 0 || this.limit !== undefined) return;
-    }
-  }
-
-  /** What would leave only because writers wait, until there is enough of the first wave of it. */
-  async #collect(held: Candidates): Promise<void> {
-    let frees = 0;
-    for await (const facts of held) {
-      if (this.#seen.has(facts.inode)) continue;
-      this.#seen.add(facts.inode);
-      const judgement = this.#judge(facts);
-      if (judgement.tier === undefined) this.#block(stayReason(judgement), facts.resident);
-      else this.#remember(facts, judgement);
-      if (judgement.tier === FIRST_YIELDING_TIER) frees += judgement.frees;
-      if (frees >= this.left) return;
-    }
-  }
-
-  #judge(facts: FileFacts): Judgement {
-    const { rules, now, chunkSize } = this.#options;
-    return judge(rules, facts, { now: now(), chunkSize });
-  }
-
   #remember(facts: FileFacts, judgement: Judgement): void {
     if (!this.#options.urgent) return this.#block(stayReason(judgement), facts.resident);
+    if (judgement.tier === FIRST_YIELDING_TIER) this.#heldFrees += judgement.frees;
     (this.#yielding[judgement.tier!] ??= []).push({
       decision: undecided(facts, judgement),
       judgement,
