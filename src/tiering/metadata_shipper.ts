@@ -34,6 +34,8 @@ export interface ShipperOptions {
   right: Promise<WritingRight>;
   /** `metadata.interval`. */
   intervalMs: number;
+  /** Bytes of changes before a first snapshot is worth it; METADATA_LIMITS.SNAPSHOT_BYTES unless set. */
+  snapshotBytes?: number;
 }
 
 interface InFlight {
@@ -122,6 +124,11 @@ export class MetadataShipper {
     return this.#trouble.current;
   }
 
+  /** Asks a store in trouble now, not after its pause. */
+  hurry(): void {
+    this.#trouble.hurry();
+  }
+
   /** The head as the filesystem isolate last told it, and whether it is known at all. */
   get head(): MetadataHead | undefined {
     return this.#state?.head;
@@ -161,7 +168,8 @@ export class MetadataShipper {
   #snapshotDue(): boolean {
     if (this.#state === undefined) return false;
     const { snapshotDue, snapshotBytes, changesBytes } = this.#state;
-    return snapshotDue || changesBytes > Math.max(LIMITS.SNAPSHOT_BYTES, snapshotBytes / 2);
+    const least = this.#options.snapshotBytes ?? LIMITS.SNAPSHOT_BYTES;
+    return snapshotDue || changesBytes > Math.max(least, snapshotBytes / 2);
   }
 
   /** One at a time. */

@@ -113,6 +113,12 @@ async function planFrom(
   for (let at = count; at < usable.length; at++) {
     if (usable[at].object.complete && usable[at].object.timeMs <= atMs) count = at + 1;
   }
+  const lost = unconnected(chain, links);
+  if (lost > 0 && atMs === Infinity) {
+    notes.push(
+      `${lost} newer objects do not follow from these: an object between them is missing or damaged`,
+    );
+  }
   const applied = usable.slice(0, count);
   const pointMs = applied.at(-1)?.object.timeMs ?? snapshot?.timeMs;
   if (pointMs !== undefined && pointMs > atMs) return undefined;
@@ -131,6 +137,17 @@ async function planFrom(
 function withoutGap(chain: ChainLink[], { snapshot }: { snapshot: boolean }): ChainLink[] {
   const gap = chain.findIndex(({ object }, at) => object.restart && !(at === 0 && snapshot));
   return gap < 0 ? chain : chain.slice(0, gap);
+}
+
+/** Objects of the newest epoch that should follow the chain and do not. */
+function unconnected(chain: ChainLink[], links: ChainLink[]): number {
+  const end = chain.at(-1)?.object;
+  const reached = new Set(chain.map(({ hash }) => hash));
+  return links.filter(({ hash, object }) =>
+    !reached.has(hash) &&
+    (object.epoch > (end?.epoch ?? -1) ||
+      (object.epoch === end?.epoch && object.last > end.last))
+  ).length;
 }
 
 function headOf(

@@ -110,7 +110,7 @@ export interface CareOptions {
   /** A cache that holds a file system already; the fixture takes it away in the end. */
   cache?: string;
   /** Metadata is shipped. */
-  shipping?: { right: Promise<WritingRight>; intervalMs?: number };
+  shipping?: { right: Promise<WritingRight>; intervalMs?: number; snapshotBytes?: number };
 }
 
 export class CareFixture {
@@ -181,6 +181,7 @@ export class CareFixture {
           exporter: this.#exporter,
           right: options.shipping.right,
           intervalMs: options.shipping.intervalMs ?? 60_000,
+          snapshotBytes: options.shipping.snapshotBytes,
         },
       }),
     });

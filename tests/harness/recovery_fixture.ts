@@ -20,9 +20,13 @@ export class ShippingFixture extends CareFixture {
   readonly lease: Promise<Lease>;
   readonly #grant: PromiseWithResolvers<WritingRight>;
 
-  constructor(options: CareOptions & { takeOver?: boolean } = {}) {
+  constructor(options: CareOptions & { takeOver?: boolean; snapshotBytes?: number } = {}) {
     const grant = Promise.withResolvers<WritingRight>();
-    super({ ...options, seed: options.seed ?? ++seeds, shipping: { right: grant.promise } });
+    super({
+      ...options,
+      seed: options.seed ?? ++seeds,
+      shipping: { right: grant.promise, snapshotBytes: options.snapshotBytes },
+    });
     this.#grant = grant;
     this.lease = this.#claim(options.takeOver ?? false);
     this.lease.catch((error) => grant.reject(error));
