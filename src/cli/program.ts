@@ -49,7 +49,7 @@ export function buildProgram(
     .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
     .option("--cache <dir>", "cache directory on the local disk")
     .option("--disk-target <size>", "local disk to aim at, such as 200GiB or 80%")
-    .option("--policy <file>", "policy file (refused: not in this version)")
+    .option("--policy <file>", "policy file: what stays here, what goes, and when")
     .option("--foreground", "stay attached; log to standard error too")
     .option("--take-over", "take the right to write from another mount that is gone for good")
     .addHelpText(

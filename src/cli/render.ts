@@ -60,6 +60,43 @@ function renderMetadata(
   return `${behindKeys} changes not in the bucket, for ${ago(behindSinceMs)}${last}`;
 }
 
+function renderPolicy({ policy, engine }: StatusReport): string[] {
+  const rules = `${policy.rules} ${policy.rules === 1 ? "rule" : "rules"}`;
+  const lines = [`policy    ${policy.file} (${rules})`];
+  for (const line of policy.trouble?.split("\n") ?? []) lines.push(`          ${line}`);
+  if (policy.trouble !== undefined) lines.push("          the previous one stays in force");
+  if (engine.localFiles > 0) {
+    lines.push(
+      `local     ${count(engine.localFiles)} (${formatBytes(engine.localBytes)}) ` +
+        "kept out of the bucket by the policy: lost with this disk",
+    );
+  }
+  return lines;
+}
+
+/** What stands in the way of the mark, the largest first. */
+function renderObstacles({ engine: { eviction } }: StatusReport): string[] {
+  const { obstacles, limit, restsUntilMs } = eviction;
+  const lines: string[] = [];
+  if (restsUntilMs !== undefined) {
+    const wait = formatDuration(Math.max(0, restsUntilMs - Date.now()));
+    lines.push(
+      `stopped   by the policy's breaker; evictions go on in ${wait}, or with a new policy`,
+    );
+  }
+  if (obstacles === undefined) return lines;
+  const { missing, refused, ...holders } = obstacles;
+  lines.push(`above the mark by ${formatBytes(missing)}${limit ? ` (${limit})` : ""}, because of`);
+  const rows = Object.entries(holders).filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1]);
+  for (const [name, bytes] of rows) {
+    lines.push(`  ${name.padEnd(10)}${formatBytes(bytes).padStart(10)}`);
+  }
+  for (const [why, files] of Object.entries(refused)) {
+    lines.push(`  refused: ${why}, ${count(files)}`);
+  }
+  return lines;
+}
+
 export function renderStatus(status: StatusReport): string {
   const { filesystem, classes } = status;
   const { space } = filesystem;
@@ -77,6 +114,7 @@ export function renderStatus(status: StatusReport): string {
         : `visible only${status.serving.reason === undefined ? "" : ` (${status.serving.reason})`}`
     }`,
     `safety    ${renderUnsafe(status.unsafe)}`,
+    ...renderPolicy(status),
     `names     ${renderMetadata(status.engine.metadata, ago)}`,
     `disk      ${formatBytes(space.used)} used of ${formatBytes(space.target)}; eviction from ${
       formatBytes(space.high)
@@ -101,6 +139,7 @@ export function renderStatus(status: StatusReport): string {
       );
     }
   }
+  lines.push(...renderObstacles(status));
   for (const each of status.engine.waiting) lines.push(`note      ${each}`);
   lines.push("settings");
   for (const { name, value, origin } of status.settings) {

@@ -9,6 +9,8 @@ export interface CacheLayout {
   ballast: string;
   /** Claims on the bucket that were not given back. */
   claims: string;
+  /** The policy in force, as commands read it. */
+  policy: string;
   log: string;
 }
 
@@ -21,6 +23,7 @@ export function cacheLayout(directory: string): CacheLayout {
     socket: `${directory}/control.sock`,
     ballast: `${directory}/ballast`,
     claims: `${directory}/lease.json`,
+    policy: `${directory}/policy.json`,
     log: `${directory}/zero.log`,
   };
 }

@@ -7,21 +7,15 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { mount as mountFuse, unmount } from "../fuse/mount.ts";
 import { startFilesystemIsolate } from "../filesystem/isolate_client.ts";
 import type { FilesystemIsolate } from "../filesystem/port.ts";
-import type { FilesystemSettings } from "../filesystem/protocol.ts";
 import { LimitedObjectStore } from "../object_store/limited_object_store.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
-import * as libc from "../runtime/libc.ts";
 import { systemRandom } from "../runtime/random.ts";
-import { readAccountNames } from "../tiering/account_names.ts";
-import { ActivePolicy } from "../tiering/active_policy.ts";
 import { ComputePool } from "../tiering/compute_pool.ts";
-import { builtInPolicy } from "../tiering/default_policy.ts";
 import { Engine } from "../tiering/engine.ts";
 import { MetadataExportClient } from "../tiering/metadata_export_client.ts";
 import { OldCopyError } from "../tiering/metadata_head.ts";
-import { DEFAULT_ENGINE_SETTINGS } from "../tiering/settings.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 import { MOUNT_SOURCE_PREFIX } from "./cache_layout.ts";
 import { ClaimsFile } from "./claims_file.ts";
@@ -31,7 +25,8 @@ import type { LogFile } from "./log_file.ts";
 import { Mount } from "./mount.ts";
 import type { MountRequest } from "./mount_request.ts";
 import { openStore } from "./open_store.ts";
-import { resolveMarks } from "./settings.ts";
+import { PolicyInForce } from "./policy_in_force.ts";
+import type { SettingValues } from "./settings.ts";
 import { VerifiedStore } from "./verified_store.ts";
 import { WriteRight } from "./write_right.ts";
 
@@ -47,12 +42,13 @@ export async function compose(
 ): Promise<{ mount: Mount; notes: string[] }> {
   await using undo = new AsyncDisposableStack();
   const notes: string[] = [];
-  const settings = filesystemSettings(request, cache.path);
+  const policy = new PolicyInForce(request, { cache, log });
+  const { values } = policy.effective;
   const store = openStore({
     url: request.store,
     credentials: request.credentials,
     create: !cache.holdsFilesystem,
-    maxSockets: request.values["upload.parallel"]! + request.values["recall.parallel"]! +
+    maxSockets: values["upload.parallel"]! + values["recall.parallel"]! +
       LIMITS.OTHER_CALLS,
   });
   undo.defer(() => store.close());
@@ -70,7 +66,7 @@ export async function compose(
     check: () => checkAgain({ cache, store }, identity),
   });
   const lateMount = Promise.withResolvers<Mount>();
-  const stacked = stackStore(verified, request, (message) => {
+  const stacked = stackStore(verified, values, (message) => {
     log.warn(`store: ${message}`);
     lateMount.promise.then((mount) => mount.noteStoreError(message));
   });
@@ -105,7 +101,7 @@ export async function compose(
   const filesystem = await startFilesystemIsolate({
     device: mounted.fd,
     cacheDirectory: cache.path,
-    settings,
+    settings: policy.filesystemSettings,
     ...(oldCopy === undefined ? {} : { readOnly: oldCopy.message }),
     passthrough: true,
   });
@@ -120,14 +116,8 @@ export async function compose(
     compute,
     clock: systemClock,
     random: systemRandom,
-    settings: {
-      ...DEFAULT_ENGINE_SETTINGS,
-      uploadAfterMs: request.values["upload.after"]!,
-      uploadDeadlineMs: request.values["upload.deadline"]!,
-      uploadParallel: request.values["upload.parallel"]!,
-      recallParallel: request.values["recall.parallel"]!,
-    },
-    policy: new ActivePolicy(builtInPolicy(), { accounts: readAccountNames() }),
+    settings: policy.engineSettings,
+    policy: policy.active,
     log: (level, message, fields) => {
       if (level !== "debug") log.write(level, message + describeFields(fields));
     },
@@ -142,6 +132,9 @@ export async function compose(
   });
   engine.shipper!.onLost = (reason) => forbidWriting(filesystem, log, reason);
   engine.start();
+  policy.announce();
+  const stopWatching = policy.watch({ filesystem, engine });
+  undo.defer(stopWatching);
   undo.defer(() => engine.stop());
   await ready;
 
@@ -153,9 +146,11 @@ export async function compose(
     mounted,
     filesystem,
     engine,
+    policy,
     log,
     offline: () => verified.verified ? undefined : offline ?? "the bucket has not answered",
     letGo: async () => {
+      stopWatching();
       compute.close();
       exporter.close();
       await writeRight.release();
@@ -198,10 +193,9 @@ function forbidWriting(filesystem: FilesystemIsolate, log: LogFile, reason: stri
 /** Retries outside, so that each attempt passes the limits anew. */
 function stackStore(
   store: ObjectStore,
-  request: MountRequest,
+  values: SettingValues,
   onFailure: (message: string) => void,
 ): ObjectStore {
-  const { values } = request;
   const limited = new LimitedObjectStore(store, {
     clock: systemClock,
     reads: values["recall.parallel"]!,
@@ -215,23 +209,6 @@ function stackStore(
     budget: { deadlineMs: LIMITS.STORE_CALL_MS },
     onRetry: ({ error }) => onFailure(error instanceof Error ? error.message : String(error)),
   });
-}
-
-function filesystemSettings(request: MountRequest, cache: string): FilesystemSettings {
-  const volume = libc.statvfs(cache);
-  if (typeof volume === "number") {
-    throw new UserError(`the disk of the cache ${cache} cannot be looked at: errno ${-volume}`);
-  }
-  const { values } = request;
-  return {
-    ...resolveMarks(values, {
-      diskBytes: volume.totalBytes,
-      minFreeMax: LIMITS.MIN_FREE_BYTES,
-    }),
-    recallTimeoutMs: values["recall.timeout"]!,
-    spaceTimeoutMs: values["space.timeout"]!,
-    capacity: values.capacity!,
-  };
 }
 
 /** Logs what the filesystem isolate tells; resolves when the kernel has been answered. */

@@ -5,6 +5,8 @@
  */
 import type { FilesystemReport } from "../filesystem/protocol.ts";
 import type { EngineStatus } from "../tiering/engine_status.ts";
+import type { PolicyReport } from "./policy_in_force.ts";
+import type { CareRequest } from "./care_requests.ts";
 import type { ExplainedSetting } from "./resolve_settings.ts";
 
 /** Names from the root of the mount down; `[]` is the root itself. */
@@ -16,12 +18,13 @@ export type ControlRequest =
   | { command: "evict"; paths: WirePath[] }
   | { command: "recall"; paths: WirePath[] }
   | { command: "list"; path: WirePath; recursive: boolean }
-  | { command: "unmount"; flush: boolean; timeoutMs?: number };
+  | { command: "unmount"; flush: boolean; timeoutMs?: number }
+  | CareRequest;
 
 /** Bytes by class; each byte is in the first class that fits, so they add up to `total`. */
 export interface ByteClasses {
   pinned: number;
-  /** Kept out of the bucket by a policy; 0 in this version. */
+  /** Kept out of the bucket by a policy. */
   local: number;
   dirty: number;
   open: number;
@@ -59,6 +62,7 @@ export interface StatusReport {
   waiting: { path: string; operation: string; pid: number; sinceMs: number; reason: string }[];
   engine: EngineStatus;
   lastStoreError: { message: string; atMs: number } | undefined;
+  policy: PolicyReport;
   settings: ExplainedSetting[];
 }
 
@@ -111,6 +115,7 @@ export interface UnmountResult {
 export type ControlProgress =
   | { kind: "upload"; saved: number; waiting: number; trouble: string | undefined }
   | { kind: "count"; done: number; all: number }
+  | { kind: "text"; text: string }
   | { kind: "entry"; entry: FileReport };
 
 export type ControlReply =

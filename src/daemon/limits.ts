@@ -41,12 +41,14 @@ export const LIMITS = {
   STORE_CALL_MS: 30_000,
   /** An unmount goes on without the store when it has answered nothing for so long; STOP_MS holds. */
   STORE_ALIVE_MS: 4_000,
-  /** sync and unmount give up when the store has failed for so long in a row. */
+  /** sync, evict and recall give up when the store has failed, or kept silent, for so long. */
   STORE_PATIENCE_MS: 30_000,
   /** Room in the connection pool beyond uploads and recalls. */
   OTHER_CALLS: 4,
   /** A filesystem isolate that is silent for so long is given up, and its connection aborted. */
   WEDGED_MS: 120_000,
+  /** How often the policy's file is looked at. */
+  POLICY_LOOK_MS: 1_000,
   /** How often the ballast is looked at. */
   BALLAST_LOOK_MS: 5_000,
   /** A mount that began offline asks for its bucket again, at first and at most so often. */
@@ -55,4 +57,11 @@ export const LIMITS = {
   /** The content of one file that a drill checks. */
   DRILL_FILE_MS: 10 * 60_000,
   CHUNK_BYTES: 4 * MiB,
+  /** Garbage is first collected so long after a mount; how often it is seen whether it is due. */
+  FIRST_COLLECTION_MS: 15 * 60_000,
+  COLLECTION_LOOK_MS: 60_000,
+  /** After a collection that failed. */
+  COLLECTION_AGAIN_MS: 3_600_000,
+  /** Packs after which a deep check notes where it is. */
+  DEEP_NOTED_PACKS: 16,
 } as const;

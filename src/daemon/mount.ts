@@ -14,9 +14,11 @@ import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { Engine } from "../tiering/engine.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
+import type { Care } from "./care.ts";
 import type { StatusReport, UnsafeReport } from "./control_protocol.ts";
 import type { LogFile } from "./log_file.ts";
 import type { MountRequest } from "./mount_request.ts";
+import type { PolicyInForce } from "./policy_in_force.ts";
 import { explainSettings } from "./resolve_settings.ts";
 import { byteClasses } from "./status.ts";
 import { type StoreWatch, watchStore } from "./store_watch.ts";
@@ -31,6 +33,8 @@ export interface MountParts {
   mounted: Mounted;
   filesystem: FilesystemIsolate;
   engine: Engine;
+  care: Care;
+  policy: PolicyInForce;
   log: LogFile;
   /** Why the bucket cannot be used; undefined while it can. */
   offline: () => string | undefined;
@@ -42,6 +46,7 @@ export class Mount {
   readonly request: MountRequest;
   readonly filesystem: FilesystemIsolate;
   readonly engine: Engine;
+  readonly care: Care;
   readonly log: LogFile;
   readonly #parts: MountParts;
   readonly #sinceMs = Date.now();
@@ -56,6 +61,7 @@ export class Mount {
     this.request = parts.request;
     this.filesystem = parts.filesystem;
     this.engine = parts.engine;
+    this.care = parts.care;
     this.log = parts.log;
   }
 
@@ -85,8 +91,8 @@ export class Mount {
   }
 
   /** Watches whether the store answers; the caller stops it. */
-  watchStore(): StoreWatch {
-    return watchStore(this.#parts.store, systemClock);
+  watchStore(options: { patienceMs: number; hint: string }): StoreWatch {
+    return watchStore(this.#parts.store, { clock: systemClock, ...options });
   }
 
   async unsafe(): Promise<UnsafeReport> {
@@ -133,7 +139,8 @@ export class Mount {
       engine,
       waiting,
       lastStoreError: this.#lastStoreError,
-      settings: explainSettings(request),
+      policy: this.#parts.policy.report,
+      settings: explainSettings(this.#parts.policy.effective),
     };
   }
 

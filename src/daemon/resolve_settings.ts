@@ -1,6 +1,6 @@
 /**
  * Which value counts, and why: command line before environment before configuration before default.
- * (A policy would stand between configuration and default; this version has none.)
+ * (A policy stands between configuration and default: effective_policy.ts.)
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { type Configuration, parseConfiguration, type Written } from "./configuration.ts";
@@ -102,7 +102,6 @@ export function resolveSettings(sources: SettingSources): ResolvedSettings {
       ? "default"
       : `${found.source} (${found.written.where})`;
   }
-  refusePolicy(values, origins);
   const store = values.store as string | undefined;
   const bucketId = store === undefined ? configuration?.bucketId?.text : undefined;
   if (values.cache === undefined && (store !== undefined || bucketId !== undefined)) {
@@ -134,17 +133,6 @@ function candidates(
     { source: "configuration", written: configuration?.settings[name] },
     { source: "default", written: written(SETTINGS[name].fallback, "default") },
   ];
-}
-
-function refusePolicy(
-  values: Partial<Record<SettingName, unknown>>,
-  origins: ResolvedSettings["origins"],
-): void {
-  if (values.policy === undefined) return;
-  throw new UserError(`${origins.policy}: policies are not in this version of Zero`, {
-    hint: "leave it out: what was used least recently is evicted first, between the disk.* marks",
-    exitCode: ExitCode.usage,
-  });
 }
 
 function findCredentials(

@@ -9,7 +9,16 @@ import { formatBytes, formatDuration, GiB, parseBytes, parseDuration } from "../
 /** An amount of disk: bytes, or a share of something that is known later only. */
 export type Amount = { bytes: number } | { percent: number };
 
-export type Kind = "text" | "path" | "size" | "amount" | "duration" | "count" | "rate";
+export type Kind =
+  | "text"
+  | "path"
+  | "size"
+  | "amount"
+  | "duration"
+  | "count"
+  | "rate"
+  | "price"
+  | "date";
 
 export interface SettingDefinition {
   kind: Kind;
@@ -35,7 +44,11 @@ export const SETTINGS = {
     fallback: undefined,
     meaning: "a private file (mode 600) with key_id and key",
   },
-  "policy": { kind: "path", fallback: undefined, meaning: "a policy file (not in this version)" },
+  "policy": {
+    kind: "path",
+    fallback: undefined,
+    meaning: "a policy file: what stays here, what goes, and when",
+  },
   "capacity": { kind: "size", fallback: "1024TiB", meaning: "what df shows as the size" },
   "disk.target": {
     kind: "amount",
@@ -82,6 +95,36 @@ export const SETTINGS = {
     fallback: "60s",
     meaning: "a writer waits so long for space before it gets ENOSPC",
   },
+  "trash.keep": {
+    kind: "duration",
+    fallback: "7d",
+    meaning: "removed and overwritten files can be brought back for so long",
+  },
+  "gc.grace": {
+    kind: "duration",
+    fallback: "7d",
+    meaning: "what nothing refers to any more stays in the bucket for so long",
+  },
+  "gc.every": {
+    kind: "duration",
+    fallback: "1d",
+    meaning: "garbage in the bucket is collected so often, while nothing else goes on",
+  },
+  "prices.storage_per_gb_month": {
+    kind: "price",
+    fallback: "0.006",
+    meaning: "what the store takes for 10^9 bytes a month; only for reports",
+  },
+  "prices.egress_per_gb": {
+    kind: "price",
+    fallback: "0.01",
+    meaning: "what the store takes for 10^9 bytes that are read; only for reports",
+  },
+  "prices.date": {
+    kind: "date",
+    fallback: "2023-10-03",
+    meaning: "when these prices were true (the defaults are Backblaze B2's, in dollars)",
+  },
 } as const satisfies Record<string, SettingDefinition>;
 
 export type SettingName = keyof typeof SETTINGS;
@@ -107,6 +150,9 @@ export interface KindValues {
   count: number;
   /** Bytes per second. */
   rate: number;
+  price: number;
+  /** YYYY-MM-DD. */
+  date: string;
 }
 
 export type SettingValues = {
@@ -151,6 +197,17 @@ function parseAny(kind: Kind, text: string): KindValues[Kind] {
       if (rate < 1024) throw wrong(`'${text}' is too slow a rate`, "at least 1KiB/s");
       return rate;
     }
+    case "price": {
+      if (!/^\d{1,6}(\.\d{1,8})?$/.test(text)) {
+        throw wrong(`'${text}' is not a price`, "write a number, such as 0.006");
+      }
+      return Number(text);
+    }
+    case "date":
+      if (!/^\d{4}-\d\d-\d\d$/.test(text) || Number.isNaN(Date.parse(text))) {
+        throw wrong(`'${text}' is not a date`, "write year, month and day, such as 2026-01-31");
+      }
+      return text;
     default:
       return unreachable(kind);
   }

@@ -4,6 +4,7 @@
  * each part owns its own behaviour.
  */
 import { Errno } from "../domain/errno.ts";
+import { DEFAULT_HALF_LIFE_MS } from "../domain/heat.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { ContentFile, ContentStore } from "../content/content_store.ts";
 import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
@@ -87,6 +88,7 @@ export class Core implements CoreParts {
     this.chunks = parts.chunks;
     this.versions = parts.versions;
     this.usage = parts.usage;
+    parts.usage.halfLifeMs = parts.settings.halfLifeMs ?? DEFAULT_HALF_LIFE_MS;
     this.journal = new JournalTable(parts.database);
     this.facts = new FactsTable(parts.database);
     this.files = parts.files;

@@ -72,13 +72,6 @@ Deno.test("a bad place to mount is one line and a hint, and nothing is changed",
   await assert.rejects(Deno.stat(mount.storeDirectory), Deno.errors.NotFound);
 });
 
-Deno.test("a policy is refused while there is no policy engine", async () => {
-  await using mount = await ScratchMount.create({ unmounted: true });
-  const args = ["mount", "--store", mount.store, "--policy", "p.yml", mount.mountpoint];
-  const { stderr } = await mount.zeroOk(args, { code: 2 });
-  assert.match(stderr, /policies are not in this version/);
-});
-
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   Deno.test(`${signal} ends the daemon in order, even while a file is open`, async () => {
     await using mount = await ScratchMount.create();

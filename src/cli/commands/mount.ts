@@ -20,6 +20,9 @@ export async function mountCommand(
       exitCode: ExitCode.usage,
     });
   }
+  const { loadPolicyFile } = await import("../../daemon/effective_policy.ts");
+  // Here as well as in the daemon, so that a wrong one touches nothing.
+  loadPolicyFile(settings.values.policy);
   const { store, cache } = await requirePlaces(settings);
   const mountpoint = resolveMountpoint(chosen);
   prepareMountpoint(mountpoint);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { parsePolicy, withPolicy } from "../../../src/daemon/effective_policy.ts";
 import { UserError } from "../../../src/domain/errors.ts";
+import { GiB, MiB } from "../../../src/domain/units.ts";
 import { explainSettings, resolveSettings } from "../../../src/daemon/resolve_settings.ts";
 import { absolutePath, defaultCacheDirectory } from "../../../src/daemon/user_directories.ts";
 
@@ -36,16 +38,36 @@ Deno.test("a wrong value names where it came from", () => {
   );
 });
 
-Deno.test("a policy is refused clearly while there is no policy engine", () => {
-  assert.throws(
-    () => resolveSettings(sources({ policy: "p.yml" })),
-    (error) => {
-      assert.ok(error instanceof UserError);
-      assert.equal(error.exitCode, 2);
-      assert.match(error.message, /policies are not in this version/);
-      return true;
-    },
+Deno.test("a policy stands between the configuration and the defaults", () => {
+  const settings = resolveSettings(
+    sources({ "disk.low": "60%", policy: "p.yml" }, { ZERO_UPLOAD_AFTER: "5s" }),
   );
+  assert.equal(settings.values.policy, "/work-dir/p.yml");
+  const text = "version: 1\ndisk: { target: 2GiB, low: 70%, high: 90%, min_free: 7% }\n" +
+    "upload: { after: 9s, deadline: 20m, bandwidth: [{ limit: 2MiB/s }] }\n" +
+    "rules: [{ name: all, match: {}, evict: allow }]\n";
+  const { values, origins } = withPolicy(settings, parsePolicy(text, "p.yml"));
+  assert.deepEqual(values["disk.target"], { bytes: 2 * GiB });
+  assert.deepEqual(values["disk.high"], { percent: 90 });
+  assert.deepEqual(values["disk.min_free"], { percent: 7 });
+  assert.deepEqual(values["disk.low"], { percent: 60 });
+  assert.equal(values["upload.after"], 5_000);
+  assert.equal(values["upload.deadline"], 20 * 60_000);
+  assert.equal(values["upload.bandwidth"], 2 * MiB);
+  assert.equal(origins["disk.high"], "policy (p.yml)");
+  assert.equal(origins["disk.hard"], "default");
+  assert.match(origins["disk.low"]!, /^command line/);
+  assert.match(origins["upload.after"]!, /^environment/);
+});
+
+Deno.test("a wrong policy is refused with every error and its place", () => {
+  assert.throws(() => parsePolicy("version: 1\nrule: []\nrules: 3\n", "p.yml"), (error) => {
+    assert.ok(error instanceof UserError);
+    assert.equal(error.exitCode, 2);
+    assert.match(error.message, /^p\.yml:2:1: error: unknown key 'rule'/m);
+    assert.match(error.message, /^p\.yml:3:8: error: /m);
+    return true;
+  });
 });
 
 Deno.test("credentials come from the pair of the store's own kind", () => {
