@@ -163,6 +163,8 @@ export class Engine {
   }
 
   async #upload(options: SyncOptions): Promise<SyncResult> {
+    this.#uploader.trouble.hurry();
+    this.shipper?.hurry();
     // What a policy keeps out of the bucket must be known before anybody waits for the rest.
     await this.#sorter.settle();
     const parts = { uploader: this.#uploader, sorter: this.#sorter };

@@ -73,8 +73,27 @@ export class StoreTrouble {
         this.#probing = true;
         return true;
       }
-      await sleep(this.#clock, waitMs, signal);
+      await this.#pause(waitMs, signal);
     }
+  }
+
+  /** Sleeps, or until something has changed. */
+  async #pause(waitMs: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const slept = sleep(this.#clock, waitMs, AbortSignal.any([signal, over.signal]));
+    slept.catch(() => {}); // the one who changed something was faster
+    try {
+      await Promise.race([slept, untilAborted(this.#changed.promise, signal)]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Somebody who has perhaps mended the store asks for it: the next call need not wait out the pause. */
+  hurry(): void {
+    if (this.#current === undefined) return;
+    this.#notBeforeMs = this.#clock.monotonicMs();
+    this.#wake();
   }
 
   #succeeded(): void {

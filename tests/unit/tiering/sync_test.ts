@@ -122,3 +122,19 @@ Deno.test("stopping in the middle of uploads leaves no timer, and the files stay
     assert.equal(filesystem.packs.length, 0);
   }, { settings: { packBytes: 1 << 20 } });
 });
+
+Deno.test("a sync asks a store that refused us at once, since somebody may just have mended it", async () => {
+  await withEngine(async ({ clock, random, filesystem, store, engine }) => {
+    store.onPut = () => {
+      throw failing.denied();
+    };
+    filesystem.write(2, random.bytes(CHUNK));
+    await clock.advance(seconds(20));
+    assert.equal((await engine.status()).trouble?.kind, "denied");
+    store.onPut = () => {};
+    const startedMs = clock.monotonicMs();
+    await clock.until(engine.sync({ inodes: "all", signal: FOREVER }));
+    assert.ok(filesystem.clean);
+    assert.ok(clock.monotonicMs() - startedMs < seconds(2));
+  });
+});
