@@ -46,6 +46,8 @@ export class Progress {
         }
         case "count":
           return this.show(`${verb}: ${progress.done} of ${count(progress.all)}`);
+        case "text":
+          return this.show(progress.text);
         case "entry":
           return;
       }

@@ -17,6 +17,7 @@ import { Engine } from "../tiering/engine.ts";
 import { MetadataExportClient } from "../tiering/metadata_export_client.ts";
 import { OldCopyError } from "../tiering/metadata_head.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
+import { Care } from "./care.ts";
 import { MOUNT_SOURCE_PREFIX } from "./cache_layout.ts";
 import { ClaimsFile } from "./claims_file.ts";
 import { checkAgain, establish, type Identity } from "./identity.ts";
@@ -136,6 +137,18 @@ export async function compose(
   const stopWatching = policy.watch({ filesystem, engine });
   undo.defer(stopWatching);
   undo.defer(() => engine.stop());
+  const care = new Care({
+    cache: cache.path,
+    fileSystem,
+    filesystem,
+    store: stacked,
+    compute,
+    engine,
+    right: writeRight.right,
+    values: request.values,
+    log,
+  });
+  undo.defer(() => care.stop());
   await ready;
 
   const mount = new Mount({
@@ -146,6 +159,7 @@ export async function compose(
     mounted,
     filesystem,
     engine,
+    care,
     policy,
     log,
     offline: () => verified.verified ? undefined : offline ?? "the bucket has not answered",
@@ -153,6 +167,7 @@ export async function compose(
       stopWatching();
       compute.close();
       exporter.close();
+      care.stop();
       await writeRight.release();
     },
   });

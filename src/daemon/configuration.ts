@@ -46,6 +46,8 @@ const KIND_NAMES: Record<Kind, string> = {
   duration: "a duration",
   count: "a number",
   rate: "a rate",
+  price: "a price",
+  date: "a date",
 };
 
 function describe(value: unknown): string {

@@ -5,6 +5,7 @@
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { formatDuration } from "../domain/units.ts";
 import type { SyncProgress } from "../tiering/sync_run.ts";
+import { careCommand } from "./care_commands.ts";
 import type { ControlHandler } from "./control_server.ts";
 import type {
   ControlProgress,
@@ -48,6 +49,15 @@ export function controlHandler(mount: Mount, unmount: () => Promise<UnsafeReport
           : undefined;
         return { unsafe: await unmount(), stopped };
       }
+      case "gc":
+      case "fsck":
+      case "trash":
+      case "undelete":
+      case "purge":
+        return await careCommand(mount, request, {
+          signal: context.signal,
+          progress: paced(context),
+        });
       default:
         throw unknownCommand(request);
     }
@@ -149,7 +159,10 @@ async function flushForUnmount(
 ): Promise<string | undefined> {
   if (!await mount.hasUnsent()) return undefined;
   if (mount.offline !== undefined) return mount.offline;
-  const watch = mount.watchStore();
+  const watch = mount.watchStore({
+    patienceMs: LIMITS.STORE_ALIVE_MS,
+    hint: "what is dirty stays in the cache and is uploaded by the next mount",
+  });
   const late = new AbortController();
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
     late.abort(
@@ -170,6 +183,23 @@ async function flushForUnmount(
     return error.message;
   } finally {
     clearTimeout(timer);
+    watch.stop();
+  }
+}
+
+/** Runs what needs the store, and gives up when the store has answered nothing for STORE_PATIENCE_MS. */
+async function whileStoreAnswers<T>(
+  mount: Mount,
+  context: Context,
+  action: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const watch = mount.watchStore({
+    patienceMs: LIMITS.STORE_PATIENCE_MS,
+    hint: "everything stays as it is; see zero status",
+  });
+  try {
+    return await action(AbortSignal.any([context.signal, watch.signal]));
+  } finally {
     watch.stop();
   }
 }
@@ -216,11 +246,16 @@ async function evict(mount: Mount, paths: WirePath[], context: Context): Promise
   const wanted = (file: { residentBytes: number }) => file.residentBytes > 0;
   for await (const batch of batches(mount, paths, { signal, wanted })) {
     mount.requireOnline("what would be evicted cannot be confirmed");
-    const answer = await mount.engine.evictFiles([...batch.keys()], {
-      signal,
-      onProgress: (done) =>
-        progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
-    });
+    const answer = await whileStoreAnswers(
+      mount,
+      context,
+      (signal) =>
+        mount.engine.evictFiles([...batch.keys()], {
+          signal,
+          onProgress: (done) =>
+            progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
+        }),
+    );
     result.files += answer.evicted;
     result.bytes += answer.freedBytes;
     result.stayedFiles += answer.refused.length;
@@ -239,11 +274,16 @@ async function recall(mount: Mount, paths: WirePath[], context: Context): Promis
     file.residentBytes < file.allocatedBytes;
   for await (const batch of batches(mount, paths, { signal, wanted })) {
     mount.requireOnline("nothing can be recalled now");
-    const answer = await mount.engine.recallFiles([...batch.keys()], {
-      signal,
-      onProgress: (done) =>
-        progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
-    });
+    const answer = await whileStoreAnswers(
+      mount,
+      context,
+      (signal) =>
+        mount.engine.recallFiles([...batch.keys()], {
+          signal,
+          onProgress: (done) =>
+            progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
+        }),
+    );
     result.files += answer.recalled;
     result.chunks += answer.chunks;
     result.failedFiles += answer.failed.length;

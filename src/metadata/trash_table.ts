@@ -76,6 +76,17 @@ export class TrashTable {
     ).run(options.inode, options.generation, version);
   }
 
+  /** Stored bytes of chunks that only the trash refers to. Grows with the trash. */
+  bytesOnlyThere(): number {
+    const row = this.#database.statement(
+      `SELECT coalesce(sum(c.stored), 0) AS bytes FROM
+         (SELECT x.chunk, count(*) AS n FROM version v JOIN version_chunk x ON x.version = v.id
+          WHERE v.kind = ${VersionKind.TRASH} GROUP BY x.chunk) t
+       JOIN chunk c ON c.id = t.chunk WHERE c.refs = t.n`,
+    ).get() as { bytes: number };
+    return row.bytes;
+  }
+
   /** True where it was in the trash, and is garbage now. */
   purge(version: number): boolean {
     const result = this.#database.statement(

@@ -1,0 +1,93 @@
+/**
+ * Runs a check with its bookkeeping: where a deep one stopped is kept in the cache (fsck.json), so that
+ * the next goes on from there; what it finds damaged is marked in the rows.
+ */
+import { z } from "zod";
+import type { MetadataDatabase } from "../metadata/database.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { systemRandom } from "../runtime/random.ts";
+import { fsck } from "../tiering/fsck.ts";
+import type { FsckReport } from "../tiering/fsck_report.ts";
+import type { DeepRequest } from "./care_requests.ts";
+import { LIMITS } from "./limits.ts";
+
+export interface FsckRun {
+  cache: string;
+  database: MetadataDatabase;
+  store: ObjectStore | { skipped: string };
+  mounted: boolean;
+  repair: boolean;
+  deep: DeepRequest | undefined;
+  /** Chunks whose bytes the bucket does not give back. */
+  markLost: (chunks: number[]) => void | Promise<void>;
+  signal: AbortSignal;
+  onProgress: (text: string) => void;
+}
+
+const schema = z.object({ after: z.number().int().nonnegative() });
+
+export async function runFsck(options: FsckRun): Promise<FsckReport> {
+  const { deep, cache } = options;
+  const damaged: number[] = [];
+  const place = new DeepPlace(`${cache}/fsck.json`);
+  try {
+    const report = await fsck({
+      ...options,
+      clock: systemClock,
+      deep: deep === undefined ? undefined : {
+        share: deep.share,
+        bytesPerSecond: deep.bytesPerSecond,
+        pick: () => systemRandom.fraction(),
+        after: deep.restart ? 0 : place.read(),
+        onVerified: (pack) => place.note(pack),
+        onDamage: (chunks) => damaged.push(...chunks),
+      },
+    });
+    if (deep !== undefined) place.forget();
+    return report;
+  } finally {
+    if (deep !== undefined) place.write();
+    if (damaged.length > 0) await options.markLost(damaged);
+  }
+}
+
+/** The last pack that was verified, in a small file. */
+class DeepPlace {
+  readonly #path: string;
+  #pack: number | undefined;
+  #written = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  read(): number {
+    try {
+      return schema.parse(JSON.parse(Deno.readTextFileSync(this.#path))).after;
+    } catch {
+      // Not there, or damaged: the worst is that packs are read again.
+      return 0;
+    }
+  }
+
+  note(pack: number): void {
+    this.#pack = pack;
+    if (++this.#written % LIMITS.DEEP_NOTED_PACKS === 0) this.write();
+  }
+
+  write(): void {
+    if (this.#pack === undefined) return;
+    Deno.writeTextFileSync(this.#path, JSON.stringify({ after: this.#pack }), { mode: 0o600 });
+  }
+
+  /** Everything was read: the next run begins anew. */
+  forget(): void {
+    this.#pack = undefined;
+    try {
+      Deno.removeSync(this.#path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
