@@ -1,7 +1,7 @@
 /** How often something was used, lately: a count that halves with time. Pure arithmetic. */
 
-/** Time in which heat halves where no policy says otherwise, milliseconds. */
-export const DEFAULT_HALF_LIFE_MS = 7 * 86_400_000;
+/** Time in which heat halves where no policy says otherwise, milliseconds; found by replay, policies/README.md. */
+export const DEFAULT_HALF_LIFE_MS = 2 * 86_400_000;
 
 /** What is left at `now` of `heat` at `heatAtMs`. A clock that was set back cools nothing down. */
 export function cooled(

@@ -2,6 +2,7 @@
  * A document as the language reads it → the policy that rules work with: defaults filled in, each
  * rule with its place. Finds no problems.
  */
+import { DEFAULT_HALF_LIFE_MS } from "../domain/heat.ts";
 import type { MatchDocument, PolicyDocument, TestDocument } from "./language.ts";
 import type {
   BandwidthEntry,
@@ -23,7 +24,7 @@ export const DEFAULT_WEIGHTS: Weights = {
   size: 0.3,
   heat: -2,
   recall_cost: -0.5,
-  halfLifeMs: 2 * 86_400_000,
+  halfLifeMs: DEFAULT_HALF_LIFE_MS,
 };
 
 export function compilePolicy(document: PolicyDocument, source: YamlSource): Policy {

@@ -2,11 +2,11 @@
  * Matches, made ready to be asked: every glob compiled once, each term able to say whether it
  * holds, what it saw, and when its answer may change. Pure.
  */
+import { cooled } from "../domain/heat.ts";
 import type { FileFacts } from "./facts.ts";
 import { compileGlob } from "./glob.ts";
 import type { Match, Range } from "./model.ts";
 import { inRange, printDuration, printRange, printSize } from "./quantities.ts";
-import { heatNow } from "./rank.ts";
 
 /** One name of a file, at a time. */
 export interface View {
@@ -113,7 +113,7 @@ function timeTerm(key: string, range: Range, from: (facts: FileFacts) => number)
 }
 
 function heatTerm(range: Range, halfLifeMs: number): Term {
-  const term = countTerm("heat", range, ({ facts, now }) => heatNow(facts, { now, halfLifeMs }));
+  const term = countTerm("heat", range, ({ facts, now }) => cooled(facts, { now, halfLifeMs }));
   return {
     ...term,
     flips: ({ facts }) =>

@@ -18,9 +18,10 @@
  *
  * a column that an index can hold: the lowest rank leaves first, a use changes one row.
  */
+import { cooled } from "../domain/heat.ts";
+import { MiB } from "../domain/units.ts";
 import type { FileFacts } from "./facts.ts";
 import type { Weights } from "./model.ts";
-import { MiB } from "../domain/units.ts";
 
 /** Smaller files count as so large: they occupy a page each. */
 const SMALLEST = 4096;
@@ -36,22 +37,6 @@ const MIB_SECONDS = 0.1;
 /** Seconds to bring back one MiB of a file of `size` bytes: dear for small ones. */
 export function recallCost(size: number): number {
   return FIRST_BYTE_SECONDS / (Math.max(size, SMALLEST) / MiB) + MIB_SECONDS;
-}
-
-/** Heat at `now` of what was `heat` at `heatAtMs`. */
-export function heatNow(
-  facts: Pick<FileFacts, "heat" | "heatAtMs">,
-  { now, halfLifeMs }: { now: number; halfLifeMs: number },
-): number {
-  return facts.heat * 2 ** (-(now - facts.heatAtMs) / halfLifeMs);
-}
-
-/** Heat after one more use at `now`, to be stored with `heatAtMs = now`. A new file has heat 1. */
-export function heatAfterUse(
-  facts: Pick<FileFacts, "heat" | "heatAtMs">,
-  { now, halfLifeMs }: { now: number; halfLifeMs: number },
-): number {
-  return heatNow(facts, { now, halfLifeMs }) + 1;
 }
 
 type Ranked = Pick<FileFacts, "size" | "lastUsedMs" | "heat" | "heatAtMs">;
@@ -72,7 +57,7 @@ export function rankOf(facts: Ranked, weights: Weights): number {
 export function scoreAt(facts: Ranked, weights: Weights, now: number): number {
   const { age, heat, halfLifeMs } = weights;
   const coldest = COLDEST * 2 ** (-(now - facts.heatAtMs) / halfLifeMs);
-  const hot = Math.max(coldest, heatNow(facts, { now, halfLifeMs }));
+  const hot = Math.max(coldest, cooled(facts, { now, halfLifeMs }));
   return age * (now - facts.lastUsedMs) / halfLifeMs + heat * Math.log2(hot) +
     sizeScore(facts.size, weights);
 }

@@ -2,13 +2,13 @@
  * One replay: the cache as it would have been, event by event. Holds what is here in bytes, and asks an
  * order of eviction what leaves. See replay.ts for what it simplifies.
  */
+import { heatAfterUse } from "../domain/heat.ts";
 import { invariant, unreachable } from "../domain/errors.ts";
 import { Belady, type EvictionOrder, LeastRecentlyUsed, Sieve } from "./eviction_orders.ts";
 import { bytesToFree } from "./marks.ts";
 import { recallMoney } from "./money.ts";
 import { Rules } from "./outcome.ts";
 import { PolicyOrder, type ReplayedFile } from "./policy_order.ts";
-import { heatAfterUse } from "./rank.ts";
 import { countsAsUse, ReaderClass } from "./readers.ts";
 import type { Contender, ReplayOptions, ReplayResult } from "./replay.ts";
 import { type TraceEvent, TraceKind } from "./trace.ts";

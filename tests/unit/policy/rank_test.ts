@@ -1,9 +1,10 @@
 /** The rank is one number per file, and orders them as the formula with the time in it does. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { cooled, heatAfterUse } from "../../../src/domain/heat.ts";
 import { GiB, MiB } from "../../../src/domain/units.ts";
 import type { Weights } from "../../../src/policy/model.ts";
-import { heatAfterUse, heatNow, rankOf, recallCost, scoreAt } from "../../../src/policy/rank.ts";
+import { rankOf, recallCost, scoreAt } from "../../../src/policy/rank.ts";
 import { DAY, NOW } from "./helpers.ts";
 
 const anyRanked = fc.record({
@@ -67,10 +68,10 @@ Deno.test("the score that explanations print is the formula", () => {
 Deno.test("heat counts uses and halves in every half-life", () => {
   const halfLifeMs = 2 * DAY;
   let file = { heat: 1, heatAtMs: NOW };
-  assert.equal(heatNow(file, { now: NOW + 2 * DAY, halfLifeMs }), 0.5);
+  assert.equal(cooled(file, { now: NOW + 2 * DAY, halfLifeMs }), 0.5);
   file = { heat: heatAfterUse(file, { now: NOW + 2 * DAY, halfLifeMs }), heatAtMs: NOW + 2 * DAY };
   assert.equal(file.heat, 1.5);
-  assert.equal(heatNow(file, { now: NOW + 4 * DAY, halfLifeMs }), 0.75);
+  assert.equal(cooled(file, { now: NOW + 4 * DAY, halfLifeMs }), 0.75);
 });
 
 Deno.test("a use, or a smaller size, never lets a file leave sooner with the default weights", () => {

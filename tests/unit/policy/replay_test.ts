@@ -1,11 +1,11 @@
 /** Replays: known small examples, and agreement with a plain, slow way to compute the same. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { heatAfterUse } from "../../../src/domain/heat.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import type { FileFacts } from "../../../src/policy/facts.ts";
 import { plan } from "../../../src/policy/plan.ts";
 import type { Policy } from "../../../src/policy/model.ts";
-import { heatAfterUse } from "../../../src/policy/rank.ts";
 import { ReaderClass } from "../../../src/policy/readers.ts";
 import {
   type Contender,
