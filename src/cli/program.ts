@@ -1,6 +1,7 @@
 /** The commands, their arguments and their help: what can be typed. Each action lives in commands/. */
 import { Command } from "commander";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addCareCommands } from "./care_program.ts";
 import type { CommandContext } from "./context.ts";
 
 const AFTER_HELP = `
@@ -107,6 +108,7 @@ export function buildProgram(
       finish(await lsCommand(context, path, options));
     });
 
+  addCareCommands(program, context, { finish, configure });
   addPolicyCommands(program, context, { finish, configure });
 
   add("recover", "bring a file system back from its bucket alone, into an empty cache")

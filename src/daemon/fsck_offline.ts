@@ -1,0 +1,110 @@
+/** `zero fsck` of a cache that nobody serves: takes its lock, checks, repairs where asked, lets go. */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { ChunkTable } from "../metadata/chunk_table.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
+import { StoreError } from "../object_store/object_store.ts";
+import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
+import { systemClock } from "../runtime/clock.ts";
+import * as libc from "../runtime/libc.ts";
+import { systemRandom } from "../runtime/random.ts";
+import type { FsckReport } from "../tiering/fsck_report.ts";
+import { CacheDirectory } from "./cache_directory.ts";
+import { cacheLayout } from "./cache_layout.ts";
+import type { DeepRequest } from "./care_requests.ts";
+import type { Credentials } from "./credentials.ts";
+import { runFsck } from "./fsck_run.ts";
+import { checkAgain } from "./identity.ts";
+import { LIMITS } from "./limits.ts";
+import { openStore } from "./open_store.ts";
+
+/** The store that a cache belongs to, as its database says. Throws UserError where there is no cache. */
+export function storeOfCache(cache: string): string {
+  if (typeof libc.lstat(cacheLayout(cache).metadata) === "number") {
+    throw new UserError(`${cache} holds no file system`, {
+      hint: "--cache DIR names the cache, or PATH a place on a mount",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const database = MetadataDatabase.open({ directory: cache, readOnly: true });
+  try {
+    return String(database.setting("store"));
+  } finally {
+    database.close({ clean: false });
+  }
+}
+
+export interface OfflineFsck {
+  cache: string;
+  /** Undefined: the bucket is left out. */
+  store: { url: string; credentials: Credentials | undefined } | undefined;
+  repair: boolean;
+  deep: DeepRequest | undefined;
+  signal: AbortSignal;
+  onProgress: (text: string) => void;
+}
+
+/** Throws UserError: in use, damaged, not this bucket, or the bucket cannot be asked. */
+export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
+  const cache = CacheDirectory.open(options.cache);
+  // A deep check marks what it finds damaged.
+  const writes = options.repair || options.deep !== undefined;
+  let database: MetadataDatabase | undefined;
+  let store: ObjectStore | undefined;
+  try {
+    store = options.store === undefined ? undefined : await openRightStore(cache, options.store);
+    const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: !writes });
+    const report = await runFsck({
+      ...options,
+      cache: cache.path,
+      database: open,
+      mounted: false,
+      store: store ?? { skipped: "it was left out" },
+      markLost: (chunks) =>
+        open.transaction(() => {
+          for (const chunk of chunks) new ChunkTable(open).markLost(chunk);
+        }),
+    });
+    return report;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new UserError(error.message, {
+      hint: "--no-bucket checks the cache alone",
+      exitCode: ExitCode.store,
+      cause: error,
+    });
+  } finally {
+    database?.close({ clean: writes && database.wasClean });
+    store?.close();
+    cache.close();
+  }
+}
+
+async function openRightStore(
+  cache: CacheDirectory,
+  { url, credentials }: { url: string; credentials: Credentials | undefined },
+): Promise<ObjectStore> {
+  const opened = openStore({ url, credentials, create: false });
+  const known = MetadataDatabase.open({ directory: cache.path, readOnly: true });
+  const identity = {
+    fileSystem: String(known.setting("file_system_id")),
+    chunkSize: Number(known.setting("chunk_size")),
+  };
+  known.close({ clean: false });
+  try {
+    if (await checkAgain({ cache, store: opened }, identity)) {
+      return new RetryingObjectStore(opened, {
+        clock: systemClock,
+        random: systemRandom,
+        budget: { deadlineMs: LIMITS.STORE_CALL_MS },
+      });
+    }
+    throw new UserError(`${opened.description} cannot be reached`, {
+      hint: "--no-bucket checks the cache alone; zero doctor says what is wrong",
+      exitCode: ExitCode.store,
+    });
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
