@@ -9,18 +9,21 @@ import { type Clock, sleep } from "../runtime/clock.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface StoreWatch {
-  /** Aborts, with a UserError that says why, when the store has not answered for STORE_ALIVE_MS. */
+  /** Aborts, with a UserError that says why, when the store has answered nothing for so long. */
   readonly signal: AbortSignal;
   stop(): void;
 }
 
-export function watchStore(store: ObjectStore, clock: Clock): StoreWatch {
+export function watchStore(
+  store: ObjectStore,
+  options: { clock: Clock; patienceMs: number; hint: string },
+): StoreWatch {
   const stopping = new AbortController();
   const gone = new AbortController();
   const ask = async () => {
     const signal = AbortSignal.any([
       stopping.signal,
-      AbortSignal.timeout(LIMITS.STORE_ALIVE_MS),
+      AbortSignal.timeout(options.patienceMs),
     ]);
     // A listing has a lane of its own: uploads and recalls under way do not hold it up.
     for await (const _ of store.list(DESCRIPTOR_KEY, { signal })) break;
@@ -29,14 +32,14 @@ export function watchStore(store: ObjectStore, clock: Clock): StoreWatch {
     try {
       for (;;) {
         await ask();
-        await sleep(clock, LIMITS.STORE_ALIVE_MS, stopping.signal);
+        await sleep(options.clock, LIMITS.STORE_ALIVE_MS, stopping.signal);
       }
     } catch (error) {
       if (stopping.signal.aborted) return;
       const why = error instanceof DOMException ? "" : `: ${(error as Error).message}`;
       gone.abort(
         new UserError(`${store.description} does not answer${why}`, {
-          hint: "what is dirty stays in the cache and is uploaded by the next mount",
+          hint: options.hint,
           exitCode: ExitCode.store,
           cause: error,
         }),
