@@ -29,7 +29,7 @@ async function explore(unprivileged: boolean): Promise<void> {
     seed++;
     count++;
   } while (onlySeed === undefined && performance.now() - started < runMs);
-  console.log(`${count} sequences from seed ${Number(onlySeed ?? firstSeed)}`);
+
   // Everything was removed again, so nothing may be left that waits for the bucket.
   const { mount } = comparison;
   await until(

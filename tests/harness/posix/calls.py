@@ -2,7 +2,7 @@
 
 `Side.call(step)` runs one step and returns something that JSON can hold: the result, or "ENOENT" and
 the like. Paths are text in which each character is one byte (latin-1); "@3/x" means x below the
-directory that is open in slot 3. Nothing here knows which side is which.
+directory that is open in slot 3, "!/x" is /x on this machine. Nothing here knows which side is which.
 """
 
 import ctypes
@@ -12,8 +12,11 @@ import hashlib
 import mmap
 import os
 import random
+import resource
+import shutil
 import stat
 import struct
+import subprocess
 
 libc = ctypes.CDLL("libc.so.6", use_errno=True)
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
@@ -22,6 +25,7 @@ libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
+AT_SYMLINK_FOLLOW = 0x400
 UTIME_NOW = (1 << 30) - 1
 UTIME_OMIT = (1 << 30) - 2
 F_OFD_SETLK = 37
@@ -73,6 +77,8 @@ class Side:
         if name.startswith(b"@"):
             slot, _, rest = name[1:].partition(b"/")
             return b"/proc/self/fd/%d/%s" % (self.fd(int(slot)), rest)
+        if name.startswith(b"!"):
+            return name[1:]
         return self.root + b"/" + name
 
     def fd(self, slot):
@@ -88,7 +94,8 @@ class Side:
         try:
             return getattr(self, "do_" + step["op"])(step)
         except OSError as error:
-            return errno.errorcode.get(error.errno, str(error.errno))
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            return "EOPNOTSUPP" if error.errno == errno.EOPNOTSUPP else name
 
     def do_open(self, step):
         flags = os.O_CLOEXEC
@@ -167,11 +174,16 @@ class Side:
         return os.readlink(self.path(step["path"])).decode("latin-1")
 
     def do_link(self, step):
-        os.link(self.path(step["path"]), self.path(step["to"]), follow_symlinks=step.get("follow", False))
+        self.link(self.path(step["path"]), self.path(step["to"]), step.get("follow", False))
 
     def do_linkfd(self, step):
         source = b"/proc/self/fd/%d" % self.fd(step["slot"])
-        os.link(source, self.path(step["to"]), follow_symlinks=True)
+        self.link(source, self.path(step["to"]), True)
+
+    def link(self, source, target, follow):
+        # os.link follows no links, whatever it is told.
+        flags = AT_SYMLINK_FOLLOW if follow else 0
+        checked(libc.linkat(AT_FDCWD, source, AT_FDCWD, target, flags))
 
     def do_unlink(self, step):
         os.unlink(self.path(step["path"]))
@@ -207,6 +219,46 @@ class Side:
 
     def do_getxattr(self, step):
         return os.getxattr(self.path(step["path"]), step["name"], follow_symlinks=False).hex()
+
+    def do_getxattr_into(self, step):
+        """With a buffer of `size` bytes; 0 asks how many there are."""
+        buffer = ctypes.create_string_buffer(max(1, step["size"]))
+        name = os.fsencode(step["name"])
+        return checked(libc.getxattr(self.path(step["path"]), name, buffer, ctypes.c_size_t(step["size"])))
+
+    def do_running(self, step):
+        """What open(2) for writing says of a program that runs, and exec(2) of one that is open for writing."""
+        path = self.path(step["path"])
+        shutil.copy("/bin/sleep", path)
+        os.chmod(path, 0o755)
+        program = subprocess.Popen([path, "60"])
+        try:
+            # Popen returns once exec(2) has succeeded.
+            writing = self.call({"op": "open", "slot": 99, "path": step["path"], "flags": ["WRONLY"]})
+        finally:
+            program.kill()
+            program.wait()
+        with open(path, "r+b"):
+            try:
+                subprocess.Popen([path, "0"]).wait()
+                executing = "runs"
+            except OSError as error:
+                executing = errno.errorcode[error.errno]
+        return [writing, executing]
+
+    def do_limit(self, step):
+        """Files may have so many bytes from now on; -1: as many as they like."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (step["size"], resource.RLIM_INFINITY))
+
+    def do_links(self, step):
+        """Adds names to a file until it fails, at most `count`."""
+        path = self.path(step["path"])
+        for i in range(step["count"]):
+            try:
+                os.link(path, path + b".%d" % i)
+            except OSError as error:
+                return [i, errno.errorcode[error.errno]]
+        return step["count"]
 
     def do_listxattr(self, step):
         return sorted(os.listxattr(self.path(step["path"]), follow_symlinks=False))

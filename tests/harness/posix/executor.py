@@ -180,6 +180,8 @@ def run(steps, sides, switch):
                     if switch:
                         become(0)
                 compare(["result"], *results)
+                if "expect" in step and results[0] != step["expect"]:
+                    raise Difference({"expected": step["expect"], "both": results[0]})
             mask = os.umask(0)
             os.umask(mask)
             compare(["attributes"], reference.observe(), zero.observe())
