@@ -24,6 +24,8 @@ export function lawTest(
         body(first);
         while (last.next !== undefined) last = last.next;
         last.assertIntact();
+        last.core.flushAll();
+        last.assertIntact();
       } finally {
         for (let each: FilesystemFixture | undefined = first; each; each = each.next) each.close();
       }

@@ -20,6 +20,8 @@ interface Order {
 
 interface Durable {
   bytes: Uint8Array;
+  /** When the bytes were looked at: an earlier sync that is done later takes nothing back. */
+  order: number;
   /** The folder's entry is on the disk. */
   entry: boolean;
 }
@@ -38,6 +40,7 @@ export class ScriptedDisk implements DiskHelper {
   /** By path, as a power cut would leave it at least. */
   readonly #durable = new Map<string, Durable>();
   #walBytes = 0;
+  #orders = 0;
 
   constructor(options: { store: ContentStore; walPath: string }) {
     this.#store = options.store;
@@ -49,7 +52,7 @@ export class ScriptedDisk implements DiskHelper {
   assumeDurable(): void {
     this.#durable.clear();
     for (const path of contentFiles(this.#store.directory)) {
-      this.#durable.set(path, { bytes: Deno.readFileSync(path), entry: true });
+      this.#durable.set(path, { bytes: Deno.readFileSync(path), order: 0, entry: true });
     }
     this.#walBytes = sizeOf(this.#walPath);
   }
@@ -60,6 +63,7 @@ export class ScriptedDisk implements DiskHelper {
       namesIn(folder).map((name) => `${folder}/${name}`)
     );
     const walBytes = job.wal ? sizeOf(this.#walPath) : 0;
+    const order = ++this.#orders;
     for (const file of job.files) this.#store.hold(file);
     const parts = ["sync", ...synced.map(({ path }) => nameOf(path))];
     if (job.folders.length > 0) parts.push("folder");
@@ -67,9 +71,7 @@ export class ScriptedDisk implements DiskHelper {
     this.#order(parts.join(" "), (errno) => {
       for (const file of job.files) this.#store.release(file);
       if (errno === 0) {
-        for (const { path, bytes } of synced) {
-          this.#durable.set(path, { bytes, entry: this.#durable.get(path)?.entry ?? false });
-        }
+        for (const { path, bytes } of synced) this.#reached(path, { bytes, order });
         for (const path of entries) this.#entryOf(path).entry = true;
         this.#walBytes = Math.max(this.#walBytes, walBytes);
       }
@@ -77,10 +79,15 @@ export class ScriptedDisk implements DiskHelper {
     });
   }
 
+  #reached(path: string, { bytes, order }: { bytes: Uint8Array; order: number }): void {
+    const durable = this.#entryOf(path);
+    if (durable.order < order) Object.assign(durable, { bytes, order });
+  }
+
   #entryOf(path: string): Durable {
     let durable = this.#durable.get(path);
     if (durable === undefined) {
-      this.#durable.set(path, durable = { bytes: new Uint8Array(0), entry: false });
+      this.#durable.set(path, durable = { bytes: new Uint8Array(0), order: 0, entry: false });
     }
     return durable;
   }
@@ -98,9 +105,13 @@ export class ScriptedDisk implements DiskHelper {
       bytes: Deno.readFileSync(path),
     }));
     const walBytes = sizeOf(this.#walPath);
+    const order = ++this.#orders;
     this.#order("syncAll", (errno) => {
       if (errno === 0) {
-        for (const { path, bytes } of all) this.#durable.set(path, { bytes, entry: true });
+        for (const { path, bytes } of all) {
+          this.#reached(path, { bytes, order });
+          this.#entryOf(path).entry = true;
+        }
         this.#walBytes = Math.max(this.#walBytes, walBytes);
       }
       done(errno);

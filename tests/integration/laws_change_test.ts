@@ -27,6 +27,20 @@ lawTest(
   },
 );
 
+lawTest("nobody else writes into a chunk while its mark is on its way to the disk", (fixture) => {
+  const before = data(1, CHUNK);
+  const inode = fixture.saved("a", before);
+  const handle = fixture.open(inode);
+  const both = [0, 500].map((offset) =>
+    fixture.kernel.write(inode, { handle, offset, data: data(2, 10) })
+  );
+  assert(both.every((written) => written.pending));
+  assert.deepEqual(cached(fixture, inode).get(`${inode}.1`), before);
+  assert.equal(labels(fixture).length, 1, "one mark serves both");
+  fixture.work();
+  both.forEach(assertDone);
+});
+
 lawTest("a second change of a dirty chunk asks nothing of the disk", (fixture) => {
   const inode = fixture.saved("a", data(1, CHUNK));
   const file = { inode, handle: fixture.open(inode) };
@@ -223,6 +237,16 @@ lawTest("the sweep after a crash never unlinks content that was made meanwhile",
     new TextDecoder().decode(next.read({ ...again, handle: next.open(file.inode, 0) })),
     `${"\0".repeat(10)}kept`,
   );
+});
+
+lawTest("content of an incarnation that is over is swept after a crash", (fixture) => {
+  const inode = fixture.evicted("a", data(1, CHUNK));
+  fixture.read({ inode, handle: fixture.open(inode, 0) });
+  fixture.quiesce();
+  Deno.writeTextFileSync(fixture.store.path(inode, 1), "the power went before it was unlinked");
+  const next = fixture.crash("kill");
+  next.work();
+  assert.deepEqual([...cached(next, inode).keys()], [`${inode}.2`]);
 });
 
 lawTest("the sweep unlinks nothing before the rows that do not name it are durable", (fixture) => {

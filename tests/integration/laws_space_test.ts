@@ -160,6 +160,20 @@ lawTest("a close that cannot write its rows keeps them, and releases the file", 
   assert.deepEqual(next.read({ inode: file.inode, handle: next.open(file.inode, 0) }), bytes);
 });
 
+lawTest("a removed file whose last close met a full disk is deleted later", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.kernel.unlink(1, "a");
+  fixture.kernel.forget(file.inode, fixture.kernel.lookups.get(file.inode) ?? 0);
+  const empty = fillDisk(fixture, "put");
+  assertDone(fixture.kernel.release(file.inode, { handle: file.handle }));
+  empty();
+  fixture.core.flushAll();
+  fixture.quiesce();
+  const row = fixture.database.statement("SELECT id FROM inode WHERE id = ?").get(file.inode);
+  assert.equal(row, undefined);
+});
+
 lawTest("background work that a full disk has stopped is done later", (fixture) => {
   const file = fixture.create("a");
   fixture.write(file, 0, data(1, 3 * CHUNK));
