@@ -31,13 +31,21 @@ async function connect(mount: ZeroMount): Promise<Deno.UnixConn> {
 /**
  * Sends one request and returns its result. Progress goes to `onProgress` in order. Throws the daemon's
  * UserError, or one that says that the daemon has ended. After the result, waits until the daemon closes.
+ * `signal` ends the wait: the connection is closed, and this rejects.
  */
 export async function callDaemon<T>(
   mount: ZeroMount,
   request: ControlRequest,
   onProgress: (progress: ControlProgress) => void = () => {},
+  signal?: AbortSignal,
 ): Promise<T> {
   const connection = await connect(mount);
+  let closed = false;
+  const close = () => {
+    if (!closed) connection.close();
+    closed = true;
+  };
+  signal?.addEventListener("abort", close, { once: true });
   try {
     const bytes = new TextEncoder().encode(JSON.stringify(request) + "\n");
     for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
@@ -65,7 +73,8 @@ export async function callDaemon<T>(
       (reply as { error: { message: string; hint?: string; exitCode: number } }).error;
     throw new UserError(message, { hint, exitCode: exitCode || ExitCode.failure });
   } finally {
-    connection.close();
+    signal?.removeEventListener("abort", close);
+    close();
   }
 }
 

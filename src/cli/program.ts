@@ -108,6 +108,31 @@ export function buildProgram(
       finish(await lsCommand(context, path, options));
     });
 
+  add(
+    "pin <path...>",
+    "keep content here whatever happens (directories: all below, and what comes)",
+  )
+    .option("--until <time>", "the pin ends by itself: a date, or +30d")
+    .option("--json", "print the result as JSON")
+    .action(async (paths: string[], options) => {
+      const { pinCommand } = await import("./commands/pin.ts");
+      finish(await pinCommand(context, paths, { ...options, pinned: true }));
+    });
+
+  add("unpin <path...>", "let content leave again")
+    .option("--json", "print the result as JSON")
+    .action(async (paths: string[], options) => {
+      const { pinCommand } = await import("./commands/pin.ts");
+      finish(await pinCommand(context, paths, { ...options, pinned: false }));
+    });
+
+  add("why <path>", "what has happened to a file, which rule decides, and what happens next")
+    .option("--json", "print as JSON")
+    .action(async (path: string, options) => {
+      const { whyCommand } = await import("./commands/policy_preview.ts");
+      finish(await whyCommand(context, path, options));
+    });
+
   addCareCommands(program, context, { finish, configure });
   addPolicyCommands(program, context, { finish, configure });
 

@@ -10,11 +10,12 @@ import { count } from "./progress.ts";
 
 /** What of a file is where, in one word. */
 export function residency(file: FileReport): string {
-  if (file.type !== "file") return "";
+  if (file.type !== "file") return file.pinned ? "pinned" : "";
   const pinned = file.pinned ? "+pinned" : "";
+  if (file.local) return "never uploaded";
   if (file.dirty) return `dirty${pinned}`;
   if (file.allocatedBytes === 0) return `local${pinned}`;
-  if (file.residentBytes === 0) return "evicted";
+  if (file.residentBytes === 0) return `evicted${pinned}`;
   if (file.residentBytes >= file.allocatedBytes) return `local${pinned}`;
   const share = Math.max(1, Math.floor(100 * file.residentBytes / file.allocatedBytes));
   return `${share}% local${pinned}`;

@@ -13,6 +13,8 @@ import type {
   EvictResult,
   FileReport,
   ListResult,
+  PinResult,
+  PolicyState,
   RecallResult,
   SyncResult,
   UnsafeReport,
@@ -41,6 +43,10 @@ export function controlHandler(mount: Mount, unmount: () => Promise<UnsafeReport
         return await evict(mount, request.paths, context);
       case "recall":
         return await recall(mount, request.paths, context);
+      case "pin":
+        return await pin(mount, request);
+      case "policyState":
+        return await policyState(mount);
       case "list":
         return await list(mount, request, context);
       case "unmount": {
@@ -292,6 +298,37 @@ async function recall(mount: Mount, paths: WirePath[], context: Context): Promis
     }
   }
   return result;
+}
+
+async function pin(
+  mount: Mount,
+  { paths, pinned, untilMs }: { paths: WirePath[]; pinned: boolean; untilMs?: number },
+): Promise<PinResult> {
+  const result: PinResult = { done: [], stillPinned: [] };
+  for (const path of paths) {
+    const { inode, names } = await placeAt(mount.filesystem, path);
+    await mount.filesystem.call("pin", {
+      inode,
+      pinned,
+      ...(untilMs === undefined ? {} : { untilMs }),
+    });
+    result.done.push(printPath(names));
+    const residency = await mount.filesystem.call("residency", { inode });
+    if (!pinned && residency?.pinnedUntilMs !== undefined) {
+      result.stillPinned.push(printPath(names));
+    }
+  }
+  // A pin that was answered holds after a power cut.
+  await mount.filesystem.call("flush", {});
+  return result;
+}
+
+/** Also writes down what is in memory, so that a preview sees it. */
+async function policyState(mount: Mount): Promise<PolicyState> {
+  const needs = { uses: false, xattrs: false };
+  const open = await mount.filesystem.call("openFacts", { needs });
+  const { reserved, leaving = 0 } = await mount.filesystem.call("space", {});
+  return { open: open.map(({ inode, writing }) => ({ inode, writing })), reserved, leaving };
 }
 
 async function list(

@@ -17,6 +17,8 @@ export type ControlRequest =
   | { command: "sync"; path?: WirePath }
   | { command: "evict"; paths: WirePath[] }
   | { command: "recall"; paths: WirePath[] }
+  | { command: "pin"; paths: WirePath[]; pinned: boolean; untilMs?: number }
+  | { command: "policyState" }
   | { command: "list"; path: WirePath; recursive: boolean }
   | { command: "unmount"; flush: boolean; timeoutMs?: number }
   | CareRequest;
@@ -77,7 +79,10 @@ export interface FileReport {
   residentBytes: number;
   localBytes: number;
   dirty: boolean;
+  /** Itself, or by a directory above it. */
   pinned: boolean;
+  /** A policy keeps it out of the bucket. */
+  local?: boolean;
   openHandles: number;
   lastUsedMs: number | undefined;
 }
@@ -99,6 +104,21 @@ export interface RecallResult {
   chunks: number;
   failed: { path: string; reason: string }[];
   failedFiles: number;
+}
+
+/** What a preview has to ask the daemon for. */
+export interface PolicyState {
+  /** Files with confirmed content that somebody has open. */
+  open: { inode: number; writing: boolean }[];
+  /** Bytes promised to recalls, and of those whose rows are gone but that are still on the disk. */
+  reserved: number;
+  leaving: number;
+}
+
+export interface PinResult {
+  done: string[];
+  /** Unpinned, but a directory above is pinned. */
+  stillPinned: string[];
 }
 
 export interface ListResult {

@@ -110,7 +110,8 @@ export async function reportOf(
     residentBytes: residency.residentBytes,
     localBytes: residency.localBytes,
     dirty: residency.dirty,
-    pinned: residency.pinned,
+    pinned: residency.pinnedUntilMs !== undefined,
+    local: residency.kept === true,
     openHandles: residency.openHandles,
     lastUsedMs: residency.lastUsedMs,
   };

@@ -5,7 +5,7 @@ import { FsError, unreachable } from "../domain/errors.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
 import type { Filesystem } from "./filesystem.ts";
 import { UsageClass } from "../metadata/schema.ts";
-import { FileType, type Inode, isRegular } from "./inode.ts";
+import { FileType, type Inode } from "./inode.ts";
 import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
 
 /** Parked requests that a report names, at most. */
@@ -189,6 +189,7 @@ export class CommandRunner {
       minFree,
       used: core.space.used,
       reserved: core.space.reserved,
+      leaving: core.space.leaving,
       local: total.local,
       allocated: total.allocated,
       diskFree: core.store.disk().free,
@@ -244,11 +245,7 @@ export class CommandRunner {
 
   #policyOf(inode: Inode): Pick<FileResidency, "pinnedUntilMs" | "kept"> {
     const { core } = this.#filesystem;
-    const until = isRegular(inode)
-      ? core.facts.pinnedUntil(inode.id)
-      : inode.pinned
-      ? Infinity
-      : -Infinity;
+    const until = this.#filesystem.facts.pinnedUntil(inode);
     const row = core.database.statement("SELECT kept FROM inode WHERE id = ?").get(inode.id);
     return {
       ...(until > core.clock.wallMs() ? { pinnedUntilMs: until } : {}),

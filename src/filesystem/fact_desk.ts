@@ -3,8 +3,9 @@
  * news that make files unsorted again; knows no policy. Work that grows with a directory or with the
  * number of files is cut into slices.
  */
+import { UserError } from "../domain/errors.ts";
 import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
-import { PIN_NAME, pinUntil, pinValue } from "../metadata/pins.ts";
+import { PIN_NAME, pinValue } from "../metadata/pins.ts";
 import { UsageClass } from "../metadata/schema.ts";
 import { XattrTable } from "../metadata/xattr_table.ts";
 import type { Core } from "./core.ts";
@@ -53,6 +54,7 @@ export class FactDesk {
     core.flushAll();
     core.inodes.flushPending(Infinity);
     core.usage.flush();
+    core.journal.flush();
   }
 
   #facts(inode: number, needs: FactNeeds): FactsRow | undefined {
@@ -180,6 +182,9 @@ export class FactDesk {
     const core = this.#core;
     core.requireWritable();
     const inode = core.inodes.require(id);
+    if (!isRegular(inode) && !isDirectory(inode)) {
+      throw new UserError("only files and directories can be pinned");
+    }
     // The sums are written too: rows that they count must not be in memory only.
     const file = core.files.peek(id);
     if (file !== undefined) core.flush(file);
@@ -196,13 +201,14 @@ export class FactDesk {
     else this.changed(inode);
   }
 
-  /** What `user.zero.pin` shows: of a directory its own pin, of a file the one that holds for it. */
+  /** Until when the user has pinned an inode, itself or by a directory above it; -Infinity: not. */
+  pinnedUntil(inode: Inode): number {
+    return this.#core.facts.pinnedUntil(inode.id);
+  }
+
+  /** What `user.zero.pin` shows: the pin that holds, an inherited one as well. */
   pinText(inode: Inode): string {
-    const until = isRegular(inode)
-      ? this.#core.facts.pinnedUntil(inode.id)
-      : inode.pinned
-      ? pinUntil(this.#xattrs.get(inode.id, PIN_NAME))
-      : -Infinity;
+    const until = this.pinnedUntil(inode);
     if (until <= this.#core.clock.wallMs()) return "0";
     return until === Infinity ? "1" : new Date(until).toISOString();
   }

@@ -110,6 +110,8 @@ export interface SpaceReport {
   /** Charge of all resident bytes plus what is reserved for recalls and not yet unlinked. */
   used: number;
   reserved: number;
+  /** No longer resident by their rows, not yet off the disk. */
+  leaving?: number;
   local: number;
   allocated: number;
   /** Of the cache's own disk, as statvfs sees it. */

@@ -32,4 +32,47 @@ export function addPolicyCommands(
       const { policyTestCommand } = await import("./policy_run_tests.ts");
       finish(policyTestCommand(context, files, options));
     });
+
+  const preview = (usage: string, description: string): Command =>
+    add(usage, description)
+      .option("--policy <file>", "as if this policy were in force")
+      .option("--at <time>", "as if it were then: +30d, or a date")
+      .option("--limit <number>", "show so many files")
+      .option("--json", "print as JSON");
+
+  preview(
+    "check [path]",
+    "what would happen now: what leaves, what stays, and why; changes nothing",
+  )
+    .option("--cache <dir>", "of a cache that is not mounted")
+    .option("--path <glob>", "show only these files, named from the root of the mount")
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 nothing to do, 10 a plan exists, 20 the mark cannot be reached, 2 not valid",
+    )
+    .action(async (path: string | undefined, options) => {
+      const { policyCheckCommand } = await import("./policy_preview.ts");
+      finish(await policyCheckCommand(context, path, options));
+    });
+
+  preview(
+    "explain <path...>",
+    "every rule tried on a file, the one that decides, and what happens when",
+  )
+    .action(async (paths: string[], options) => {
+      const { policyExplainCommand } = await import("./policy_preview.ts");
+      finish(await policyExplainCommand(context, paths, options));
+    });
+
+  add("diff <old> <new>", "the files whose verdict changes between two policies")
+    .option("--mount <dir>", "of this mount, where there are several")
+    .option("--cache <dir>", "of a cache that is not mounted")
+    .option("--at <time>", "as if it were then: +30d, or a date")
+    .option("--limit <number>", "show so many files")
+    .option("--json", "print as JSON")
+    .addHelpText("after", "\nExit codes: 0 nothing changes, 10 something does, 2 not valid")
+    .action(async (before: string, after: string, options) => {
+      const { policyDiffCommand } = await import("./policy_preview.ts");
+      finish(await policyDiffCommand(context, { old: before, new: after }, options));
+    });
 }

@@ -1,0 +1,194 @@
+/**
+ * What a policy would do, from the databases alone: opened read-only, never written, never waiting for
+ * the mount. Uses the same facts, rules and plan as the engine. Who has a file open is only known to
+ * the daemon; where it does not answer, that is said.
+ */
+import { ExitCode, UserError } from "../domain/errors.ts";
+import { printName } from "../domain/name_text.ts";
+import { parseDuration } from "../domain/units.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { DentryTable } from "../metadata/dentry_table.ts";
+import { FactsTable } from "../metadata/facts_table.ts";
+import { type JournalEntry, readJournal } from "../metadata/journal_table.ts";
+import { diffPlans, type PlanDiff } from "../policy/diff.ts";
+import { explain, type Explanation } from "../policy/explain.ts";
+import type { FileFacts, Usage } from "../policy/facts.ts";
+import { type Marks, resolveMarks } from "../policy/marks.ts";
+import { type Plan, plan } from "../policy/plan.ts";
+import * as libc from "../runtime/libc.ts";
+import { readAccountNames } from "../tiering/account_names.ts";
+import { ActivePolicy } from "../tiering/active_policy.ts";
+import { cacheLayout } from "./cache_layout.ts";
+import { loadPolicyFile, parsePolicy } from "./effective_policy.ts";
+import type { PolicyNote } from "./policy_in_force.ts";
+
+/** What only the daemon knows. */
+export interface LiveState {
+  /** Inodes that somebody has open, and whether for writing. */
+  open: Map<number, { writing: boolean }>;
+  /** Bytes promised to recalls, and not yet off the disk. */
+  reserved: number;
+  leaving: number;
+}
+
+/** A policy with the marks that go with it. */
+export interface Candidate {
+  active: ActivePolicy;
+  marks: Marks;
+  file: string;
+}
+
+const NOTHING_LIVE: LiveState = { open: new Map(), reserved: 0, leaving: 0 };
+
+export class Preview {
+  readonly chunkSize: number;
+  readonly #cache: string;
+  readonly #database: MetadataDatabase;
+  readonly #facts: FactsTable;
+  readonly #note: PolicyNote;
+  live: LiveState = NOTHING_LIVE;
+
+  /** Opens the databases of a cache. Throws UserError where there are none, or nothing was ever mounted. */
+  constructor(cache: string) {
+    this.#cache = cache;
+    this.#note = readNote(cache);
+    this.#database = MetadataDatabase.open({ directory: cache, readOnly: true });
+    this.#facts = new FactsTable(this.#database);
+    this.chunkSize = this.#database.setting("chunk_size") as number;
+  }
+
+  close(): void {
+    this.#database.close({ clean: false });
+  }
+
+  /** The policy in force, or the one in a file. */
+  policy(file: string | undefined): Candidate {
+    const { marks, upload } = this.#note;
+    if (file === undefined) {
+      const loaded = parsePolicy(this.#note.text, this.#note.file);
+      // What counts is what the mount settled, wherever it came from.
+      const policy = { ...loaded.policy, upload: { ...loaded.policy.upload, ...upload } };
+      return { active: this.#activate(policy), marks, file: loaded.file };
+    }
+    const { policy } = loadPolicyFile(file);
+    const volume = this.#volume();
+    return {
+      active: this.#activate(policy),
+      marks: resolveMarks(policy.disk, { diskBytes: volume.totalBytes, otherwise: marks }),
+      file,
+    };
+  }
+
+  #activate(policy: ActivePolicy["policy"]): ActivePolicy {
+    return new ActivePolicy(policy, { accounts: readAccountNames() });
+  }
+
+  #volume() {
+    const volume = libc.statvfs(this.#cache);
+    if (typeof volume === "number") {
+      throw new UserError(`the disk of the cache ${this.#cache} cannot be looked at`, {
+        hint: `statvfs answered errno ${-volume}`,
+      });
+    }
+    return volume;
+  }
+
+  *#all({ active }: Candidate): Iterable<FileFacts> {
+    for (const row of this.#facts.all(active.needs)) {
+      yield active.facts({ ...row, ...this.#openness(row.inode) });
+    }
+  }
+
+  #openness(inode: number): { open: boolean; writing: boolean } {
+    const state = this.live.open.get(inode);
+    return { open: state !== undefined, writing: state?.writing === true };
+  }
+
+  /** The plan at `atMs`, wall clock, as if nobody touched anything until then. */
+  plan(candidate: Candidate, { atMs }: { atMs: number }): Plan {
+    const usage: Usage = {
+      marks: candidate.marks,
+      reserved: this.live.reserved,
+      leaving: this.live.leaving,
+      diskFree: this.#volume().availableBytes,
+      running: false,
+      needed: 0,
+      chunkSize: this.chunkSize,
+    };
+    const { rules } = candidate.active;
+    return plan({ facts: this.#all(candidate), usage, policy: rules, now: atMs });
+  }
+
+  diff(before: Candidate, after: Candidate, { atMs }: { atMs: number }): PlanDiff {
+    return diffPlans(this.plan(before, { atMs }), this.plan(after, { atMs }));
+  }
+
+  /** The regular file at a path below the mount, or a UserError. */
+  #inodeAt(names: readonly Uint8Array[]): number {
+    const dentries = new DentryTable(this.#database);
+    let inode = 1;
+    for (const [place, name] of names.entries()) {
+      const row = dentries.find(inode, name);
+      if (row === undefined) {
+        throw new UserError(
+          `/${names.slice(0, place + 1).map(printName).join("/")} does not exist`,
+        );
+      }
+      inode = row.inode;
+    }
+    return inode;
+  }
+
+  #factsAt(candidate: Candidate, names: readonly Uint8Array[]) {
+    const row = this.#facts.get(this.#inodeAt(names), candidate.active.needs);
+    if (row === undefined) {
+      throw new UserError(`/${names.map(printName).join("/")} is no regular file`, {
+        hint: "a policy decides about regular files only; name one",
+        exitCode: ExitCode.usage,
+      });
+    }
+    return { ...row, ...this.#openness(row.inode) };
+  }
+
+  explain(
+    candidate: Candidate,
+    { names, atMs }: { names: readonly Uint8Array[]; atMs: number },
+  ): Explanation {
+    const facts = candidate.active.facts(this.#factsAt(candidate, names));
+    return explain(candidate.active.rules, facts, { now: atMs, chunkSize: this.chunkSize });
+  }
+
+  /** What has happened to a file, and how it stands. */
+  why(candidate: Candidate, names: readonly Uint8Array[]): {
+    facts: ReturnType<FactsTable["get"]> & object;
+    journal: JournalEntry[];
+  } {
+    const facts = this.#factsAt(candidate, names);
+    return { facts, journal: readJournal(this.#database, facts.inode) };
+  }
+}
+
+function readNote(cache: string): PolicyNote {
+  const path = cacheLayout(cache).policy;
+  try {
+    return JSON.parse(Deno.readTextFileSync(path)) as PolicyNote;
+  } catch (error) {
+    throw new UserError(`what policy is in force cannot be read from ${path}`, {
+      hint: error instanceof Deno.errors.NotFound
+        ? "mount the file system once with this version of zero"
+        : String(error),
+      cause: error,
+    });
+  }
+}
+
+/** `+30d`, or a date: a point in time, milliseconds. Throws UserError. */
+export function parseTime(text: string, { now }: { now: number }): number {
+  if (text.startsWith("+")) return now + parseDuration(text.slice(1));
+  const atMs = Date.parse(text);
+  if (/^\d{4}-\d{2}-\d{2}/.test(text) && !Number.isNaN(atMs)) return atMs;
+  throw new UserError(`'${text}' is no time`, {
+    hint: "write +30d, a date such as 2027-01-31, or 2027-01-31T18:00",
+    exitCode: ExitCode.usage,
+  });
+}
