@@ -85,7 +85,7 @@ Deno.test("while the store is down, only those who need it fail, in time; then a
     const cold = `${mount.mountpoint}/cold/${number + 1}`;
     await test.step(`the store ${outage.name}`, async () => {
       await outage.begin(simulator);
-      await mount.sh(`echo precious > written-${number}`);
+      await mount.sh(`echo precious ${number} > written-${number}`);
       const started = performance.now();
       const reading = read("plain", cold);
       await until(
@@ -95,7 +95,7 @@ Deno.test("while the store is down, only those who need it fail, in time; then a
             each.path === `/cold/${number + 1}` && each.reason === "recall"
           ),
       );
-      assert.equal(await mount.sh(`cat warm written-${number}`), "here\nprecious\n");
+      assert.equal(await mount.sh(`cat warm written-${number}`), `here\nprecious ${number}\n`);
       await mount.sh(`mkdir d-${number} && ls -lR . > /dev/null && mv warm w && mv w warm`);
       assert.deepEqual(await reading, ["errno EIO"]);
       const tookMs = performance.now() - started;
@@ -118,9 +118,20 @@ Deno.test("while the store is down, only those who need it fail, in time; then a
       );
     });
   }
+  await test.step("commands that need the store give up, with the store's exit code", async () => {
+    await mount.zeroOk(["evict", mount.mountpoint]);
+    await simulator.fail({ kind: "status", status: 403, code: "AccessDenied" });
+    await mount.sh("echo dirty > dirty");
+    for (const command of ["recall", "evict"]) {
+      const { stderr } = await mount.zeroOk([command, mount.mountpoint], { code: 4 });
+      assert.match(stderr, /^zero: .*AccessDenied.*\nhint: .+\n$/, command);
+    }
+    await simulator.heal();
+    await mount.sh("rm dirty");
+  });
   await test.step("the content written in an outage comes back from the bucket", async () => {
     await mount.zeroOk(["evict", mount.mountpoint]);
-    assert.equal(await mount.sh("cat written-*"), "precious\n".repeat(3));
+    assert.equal(await mount.sh("cat written-*"), "precious 0\nprecious 1\nprecious 2\n");
     await mount.unmount();
   });
 });

@@ -80,19 +80,6 @@ async function expectUploads(mount: ScratchMount): Promise<void> {
   await mount.unmount();
 }
 
-Deno.test("an unmount uploads first, and the bucket then has everything", async () => {
-  await using simulator = await SimulatorProcess.start();
-  await using mount = await prepared(simulator);
-  await mount.sh("for i in $(seq 1 30); do head -c 5000 /dev/urandom > dirty-$i; done");
-  const before = await mount.sh("sha256sum *");
-  await mount.unmount();
-  await mount.mount();
-  assert.equal((await status(mount)).unsafe.files, 0);
-  await mount.zeroOk(["evict", mount.mountpoint]);
-  assert.equal(await mount.sh("sha256sum *"), before);
-  await mount.unmount();
-});
-
 Deno.test("with a silent store, a mount ends within 10 s and says what is not safe", async (test) => {
   await using simulator = await SimulatorProcess.start();
   await using mount = await prepared(simulator);

@@ -112,6 +112,10 @@ for (const place of ["the environment", "a private file"] as const) {
       }),
     ];
     await mount.sh("echo content > file");
+    if (place === "a private file") {
+      results.push(await mount.zero(["status", mountpoint, "--json"]));
+      return await expectNoCanary(mount, results);
+    }
     await evictAll(mount);
     // Errors of the store are where a secret would slip into messages.
     await simulator.fail({
