@@ -94,16 +94,20 @@ export class ScratchMount {
   }
 
   /** Runs a shell script in the mount; fails unless it ends with `code` (0). Returns its output. */
-  async sh(script: string, options: RunOptions & { code?: number } = {}): Promise<string> {
-    const result = await this.trySh(script, options);
+  async sh(
+    script: string,
+    options: RunOptions & { code?: number } = {},
+    args: string[] = [],
+  ): Promise<string> {
+    const result = await this.trySh(script, options, args);
     requireCode(result, options.code ?? 0, `in the mount: ${script}${await this.logTail()}`);
     return result.stdout;
   }
 
   /** The same without insisting on anything. */
-  trySh(script: string, options: RunOptions = {}): Promise<RunResult> {
+  trySh(script: string, options: RunOptions = {}, args: string[] = []): Promise<RunResult> {
     // The shell enters the mount itself: this process never touches it, not even to start a child there.
-    return run("sh", ["-c", `cd "$0" && ${script}`, this.mountpoint], options);
+    return run("sh", ["-c", `cd "$0" && ${script}`, this.mountpoint, ...args], options);
   }
 
   /** The daemon's process id, from the lock file; undefined while nobody serves the cache. */
