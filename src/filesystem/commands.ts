@@ -200,6 +200,7 @@ export class CommandRunner {
   #configure(settings: Commands["configure"][0]): void {
     const { core, spaceQueue } = this.#filesystem;
     core.settings = settings;
+    core.readers.configure(settings.readers);
     core.usage.halfLifeMs = settings.halfLifeMs ?? DEFAULT_HALF_LIFE_MS;
     core.space.limits = settings;
     spaceQueue.relieve();

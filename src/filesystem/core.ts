@@ -22,6 +22,8 @@ import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
 import type { ParkingLot } from "./parking_lot.ts";
+import { ReaderRules } from "./reader_rules.ts";
+import { StreamCache } from "./stream_cache.ts";
 import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
 import { UnsyncedContent } from "./unsynced_content.ts";
 
@@ -57,6 +59,8 @@ export class Core implements CoreParts {
   readonly usage: UsageTable;
   readonly journal: JournalTable;
   readonly facts: FactsTable;
+  readonly readers = new ReaderRules();
+  readonly streams = new StreamCache();
   readonly files: FileTable;
   readonly store: ContentStore;
   readonly space: SpaceAccountant;
@@ -89,6 +93,7 @@ export class Core implements CoreParts {
     this.versions = parts.versions;
     this.usage = parts.usage;
     parts.usage.halfLifeMs = parts.settings.halfLifeMs ?? DEFAULT_HALF_LIFE_MS;
+    this.readers.configure(parts.settings.readers);
     this.journal = new JournalTable(parts.database);
     this.facts = new FactsTable(parts.database);
     this.files = parts.files;

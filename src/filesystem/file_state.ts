@@ -17,6 +17,8 @@ export interface Recall {
   urgency: "reader" | "ahead" | "bulk";
   /** Somebody wants the whole file: readers come and go. */
   bulk: boolean;
+  /** Only for readers of whom nothing is kept: its bytes stay in memory. */
+  stream: boolean;
   /** The engine knows of it. */
   announced: boolean;
 }

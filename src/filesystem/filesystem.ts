@@ -274,7 +274,8 @@ export class Filesystem implements FilesystemOperations {
         this.#born(created.id);
         return created;
       });
-      const open = this.#opener.reply(inode, request.flags);
+      const treatment = this.core.readers.treat(request.pid);
+      const open = this.#opener.reply(inode, request.flags, treatment);
       return { entry: this.namespace.entry(inode), open };
     });
   }

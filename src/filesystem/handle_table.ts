@@ -4,6 +4,7 @@ import { FsError } from "../domain/errors.ts";
 import { O } from "../runtime/libc_constants.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
+import type { Treatment } from "./reader_rules.ts";
 
 export interface Handle {
   readonly id: number;
@@ -16,6 +17,10 @@ export interface Handle {
   run: number;
   /** Something was written through it since it was last flushed. */
   wrote: boolean;
+  /** How the program that opened it is treated; undefined: as everybody. */
+  readonly treatment: Treatment | undefined;
+  /** The journal knows that it has brought content back. */
+  recalled: boolean;
 }
 
 export class HandleTable {
@@ -31,7 +36,7 @@ export class HandleTable {
     return this.#handles.size;
   }
 
-  open(inode: Inode, flags: number): Handle {
+  open(inode: Inode, flags: number, treatment?: Treatment): Handle {
     const file = this.#files.acquire(inode);
     const writes = (flags & O.ACCMODE) !== O.RDONLY;
     const handle: Handle = {
@@ -42,6 +47,8 @@ export class HandleTable {
       lastIndex: -1,
       run: 0,
       wrote: false,
+      treatment,
+      recalled: false,
     };
     this.#handles.set(handle.id, handle);
     file.handles++;

@@ -12,6 +12,7 @@ import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { HandleTable } from "./handle_table.ts";
 import { type Inode, isRegular } from "./inode.ts";
+import type { Treatment } from "./reader_rules.ts";
 import type { Resizer } from "./resizer.ts";
 
 /** How often the engine is told that something is dirty, milliseconds. */
@@ -22,6 +23,8 @@ export class Opener {
   readonly #handles: HandleTable;
   readonly #resizer: Resizer;
   #saidDirty = false;
+  /** Open handles of whose reading nothing is kept. */
+  #streaming = 0;
   /** Told when the last handle of an inode is closed. */
   onClosed: (inode: Inode) => void = () => {};
 
@@ -37,33 +40,42 @@ export class Opener {
     const writes = (request.flags & O.ACCMODE) !== O.RDONLY;
     const truncates = (request.flags & O.TRUNC) !== 0;
     if (writes || truncates) core.requireWritable();
+    const treatment = core.readers.treat(request.pid);
+    if (treatment?.recall === "deny" && !truncates && inode.resident < inode.allocated) {
+      throw new FsError(
+        Errno.EACCES,
+        `the policy keeps ${treatment.program} from recalling content`,
+      );
+    }
     const file = core.files.acquire(inode);
     try {
       if (truncates) {
         const parked = this.#resizer.resize(request, file, 0);
         if (parked !== undefined) return parked;
       }
-      return this.reply(inode, request.flags);
+      return this.reply(inode, request.flags, treatment);
     } finally {
       core.files.dropIfIdle(file);
     }
   }
 
   /** A new handle. Read-only ones have nothing to flush. */
-  reply(inode: Inode, flags: number): OpenReply {
+  reply(inode: Inode, flags: number, treatment?: Treatment): OpenReply {
     const core = this.#core;
-    const handle = this.#handles.open(inode, flags);
+    const handle = this.#handles.open(inode, flags, treatment);
+    if (treatment?.recall === "stream") this.#streaming++;
     const absent = inode.resident < inode.allocated;
     let open = absent ? OpenFlag.DIRECT_IO : OpenFlag.KEEP_CACHE;
     if (!handle.writes) open |= OpenFlag.NOFLUSH;
     else if (inode.dirty === false) core.emit({ event: "changed", inode: inode.id });
-    core.used(inode);
+    if (treatment?.counts !== false) core.used(inode);
     return { handle: handle.id, flags: open };
   }
 
   release(request: ReleaseRequest): void {
     const core = this.#core;
-    const { file, writes } = this.#handles.release(request.handle);
+    const { file, writes, treatment } = this.#handles.release(request.handle);
+    if (treatment?.recall === "stream" && --this.#streaming === 0) core.streams.clear();
     this.#flush(file);
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
@@ -86,7 +98,8 @@ export class Opener {
 
   /** Takes back a handle that nobody has heard of. */
   forget(handle: number): void {
-    const { file } = this.#handles.release(handle);
+    const { file, treatment } = this.#handles.release(handle);
+    if (treatment?.recall === "stream") this.#streaming--;
     this.#core.files.dropIfIdle(file);
   }
 

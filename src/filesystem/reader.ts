@@ -9,10 +9,15 @@ import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Handle } from "./handle_table.ts";
+import { programOf } from "./reader_rules.ts";
 import type { Recalls } from "./recalls.ts";
 
 /** Chunks that are fetched ahead of a sequential reader, at most. */
 const AHEAD_CHUNKS = 8;
+/** … for readers of whom nothing is kept. */
+const AHEAD_STREAM_CHUNKS = 2;
+
+const isStream = (handle: Handle) => handle.treatment?.recall === "stream";
 
 export class Reader {
   readonly #core: Core;
@@ -37,9 +42,10 @@ export class Reader {
     if (inode.deadFrom !== undefined && last >= inode.deadFrom) {
       return core.lot.park(request, { operation: "read", reason: "slices", file });
     }
-    const absent = this.#absent(file, first, last);
+    const absent = this.#absent(handle, first, last);
     if (absent.length > 0) {
-      this.#recalls.want(file, absent, "reader");
+      this.#recalling(handle, request);
+      this.#recalls.want(file, absent, "reader", { stream: isStream(handle) });
       this.#fetchAhead(handle, last);
       handle.lastIndex = last;
       return core.lot.park(request, {
@@ -55,24 +61,47 @@ export class Reader {
       const from = Math.max(request.offset, index * size);
       const until = Math.min(end, (index + 1) * size);
       const part = into.subarray(from - request.offset, until - request.offset);
-      if (!this.#fill(file, { index, from: from - index * size, part })) {
+      if (!this.#fill(handle, { index, from: from - index * size, part })) {
         // The content file has lost bytes that the bucket has: now the row says so; fetch them.
         return this.read(handle, request, into);
       }
     }
     if (last > handle.lastIndex) this.#fetchAhead(handle, last);
     handle.lastIndex = last;
-    core.used(inode);
+    if (handle.treatment?.counts !== false) core.used(inode);
     return length;
   }
 
-  #absent(file: FileState, first: number, last: number): number[] {
+  #absent(handle: Handle, first: number, last: number): number[] {
     const absent: number[] = [];
     for (let index = first; index <= last; index++) {
-      const row = file.row(index);
-      if (row !== null && !file.readable(row)) absent.push(index);
+      const row = handle.file.row(index);
+      if (row !== null && !this.#readable(handle, row)) absent.push(index);
     }
     return absent;
+  }
+
+  /** From the content file, or for this handle only from memory. */
+  #readable({ file, treatment }: Handle, row: MapRow): boolean {
+    if (file.readable(row)) return true;
+    return treatment?.recall === "stream" && this.#core.streams.get(row.chunk) !== undefined;
+  }
+
+  /** A program is about to have content brought back: says who in the journal, once per handle. */
+  #recalling(handle: Handle, request: ReadRequest): void {
+    const { treatment, file } = handle;
+    if (treatment?.recall === "deny") {
+      throw new FsError(
+        Errno.EACCES,
+        `the policy keeps ${treatment.program} from recalling content`,
+      );
+    }
+    if (handle.recalled || isStream(handle)) return;
+    handle.recalled = true;
+    file.recalledBy = treatment?.program ?? programOf(request.pid);
+    const { journal, clock } = this.#core;
+    const entry = { inode: file.inode.id, atMs: clock.wallMs(), bytes: 0 };
+    journal.note({ ...entry, what: "recalled", who: file.recalledBy });
   }
 
   /** A reader that moves on to the next chunk gets the ones after it, more the longer it does so. */
@@ -81,23 +110,32 @@ export class Reader {
     if (last === handle.lastIndex) return;
     handle.run = last === handle.lastIndex + 1 ? Math.min(handle.run + 1, 3) : 0;
     if (handle.run === 0 || file.inode.resident === file.inode.allocated) return;
-    const ahead = Math.min(2 ** handle.run, AHEAD_CHUNKS);
+    // What is kept in memory only must not push itself out.
+    const stream = isStream(handle);
+    const ahead = Math.min(2 ** handle.run, stream ? AHEAD_STREAM_CHUNKS : AHEAD_CHUNKS);
     const end = Math.ceil(file.inode.size / this.#core.chunkSize);
     const wanted: number[] = [];
     for (let index = last + 1; index <= last + ahead && index < end; index++) {
       const row = file.row(index);
-      if (row !== null && !file.readable(row)) wanted.push(index);
+      if (row !== null && !this.#readable(handle, row)) wanted.push(index);
     }
-    this.#recalls.want(file, wanted, "ahead");
+    this.#recalls.want(file, wanted, "ahead", { stream });
   }
 
   /** False: bytes were missing and the row has been corrected to say so. */
-  #fill(file: FileState, piece: { index: number; from: number; part: Uint8Array }): boolean {
+  #fill(handle: Handle, piece: { index: number; from: number; part: Uint8Array }): boolean {
     const core = this.#core;
+    const { file } = handle;
     const row = file.row(piece.index);
     const valid = row === null ? 0 : Math.min(piece.part.length, row.length - piece.from);
     if (row === null || valid <= 0) {
       piece.part.fill(0);
+      return true;
+    }
+    if (!file.readable(row)) {
+      const bytes = core.streams.get(row.chunk)!;
+      piece.part.set(bytes.subarray(piece.from, piece.from + valid));
+      piece.part.fill(0, valid);
       return true;
     }
     file.touched.set(piece.index, ++core.tick);

@@ -45,11 +45,17 @@ export class Recalls {
   }
 
   /** Wants chunks of a file whose rows say absent. Asks for each only once. */
-  want(file: FileState, indices: Iterable<number>, urgency: Recall["urgency"]): void {
+  want(
+    file: FileState,
+    indices: Iterable<number>,
+    urgency: Recall["urgency"],
+    { stream = false }: { stream?: boolean } = {},
+  ): void {
     for (const index of indices) {
       const known = file.recalls.get(index);
       if (known !== undefined) {
         if (urgency === "bulk") known.bulk = true;
+        if (!stream && known.stream) this.#keep(file, known);
         if (urgency === "reader" && known.urgency !== "reader") {
           known.urgency = "reader";
           if (known.announced) {
@@ -63,10 +69,11 @@ export class Recalls {
       if (row === null || row.resident || row.chunk === 0 || file.volatile.has(index)) continue;
       // Its bytes are about to be punched: whoever waits runs again after that.
       if (file.punching.has(index)) continue;
-      const size = this.#core.charge(row.length);
+      // What stays in memory needs no room on the disk.
+      const size = stream ? 0 : this.#core.charge(row.length);
       // What nobody waits for must not drive anything else out.
-      if (urgency === "ahead" && this.#core.space.excess("high") + size > 0) continue;
-      const admitted = this.#core.space.admits(size);
+      if (urgency === "ahead" && !stream && this.#core.space.excess("high") + size > 0) continue;
+      const admitted = stream || this.#core.space.admits(size);
       if (urgency === "ahead" && !admitted) continue;
       const recall: Recall = {
         index,
@@ -74,6 +81,7 @@ export class Recalls {
         reserved: 0,
         urgency,
         bulk: urgency === "bulk",
+        stream,
         announced: false,
       };
       file.recalls.set(index, recall);
@@ -84,6 +92,13 @@ export class Recalls {
         this.onPressure();
       }
     }
+  }
+
+  /** Somebody wants it for good who was not there when it was asked for. */
+  #keep(file: FileState, recall: Recall): void {
+    recall.stream = false;
+    recall.reserved = this.#size(file, recall.index);
+    this.#core.space.reserved += recall.reserved;
   }
 
   #announce(file: FileState, recall: Recall, size: number): void {
@@ -196,6 +211,7 @@ export class Recalls {
       row === null || row.resident || row.chunk !== argument.chunk ||
       argument.bytes.length < row.length
     ) return false;
+    if (recall.stream) return this.#pass(file, recall, argument.bytes);
     try {
       const content = core.content(file.inode, true)!;
       core.store.write(
@@ -224,6 +240,17 @@ export class Recalls {
     core.lot.wake(file, "recall", argument.index);
     if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
     else this.#settleTimer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
+    return true;
+  }
+
+  /** Verified bytes for readers of whom nothing is kept. */
+  #pass(file: FileState, recall: Recall, bytes: Uint8Array): boolean {
+    const core = this.#core;
+    core.streams.put(recall.chunk, bytes);
+    file.recalls.delete(recall.index);
+    core.lot.wake(file, "recall", recall.index);
+    this.onSettled(file, recall.index);
+    core.files.dropIfIdle(file);
     return true;
   }
 

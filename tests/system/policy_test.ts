@@ -202,3 +202,37 @@ Deno.test("a pin on a directory holds for what is below it, and ends when it is 
   await mount.zeroOk(["evict", `${mount.mountpoint}/Keep/deep/2.bin`]);
   await mount.zeroOk(["evict", `${mount.mountpoint}/Keep/deep/1.bin`], { code: 1 });
 });
+
+Deno.test("who reads decides: refused, served without a trace, or not counted", async () => {
+  const readers = `readers:
+  - { comm: [head], recall: deny, heat: ignore }
+  - { comm: ["sha256*"], recall: stream }
+  - { comm: [wc], heat: ignore }
+`;
+  await using mount = await withPolicy(ROOMY + readers + RULES);
+  await mount.sh("head -c 9M /dev/urandom > a && cp a b && cp a c");
+  const sum = (await mount.sh("sha256sum < a")).split(" ")[0];
+  await mount.zeroOk(["evict", mount.mountpoint]);
+  const entry = async (name: string) =>
+    (await mount.json<(Entry & { lastUsedMs: number })[]>(["ls", `${mount.mountpoint}/${name}`]))[
+      0
+    ];
+  const before = await entry("a");
+  const refused = await mount.trySh("head -c 1 a");
+  assert.match(refused.stderr, /Permission denied/);
+  assert.equal((await entry("a")).residentBytes, 0);
+  assert.equal((await mount.sh("sha256sum a")).split(" ")[0], sum);
+  assert.deepEqual(await entry("a"), before);
+  // The redirection is opened by the shell: who opens decides, not who reads.
+  assert.equal((await mount.sh("head -c 9000000 < b | wc -c")).trim(), "9000000");
+  assert.ok((await entry("b")).residentBytes > 0);
+  const unused = await entry("c");
+  await mount.sh("wc c");
+  const counted = await entry("c");
+  assert.equal(counted.lastUsedMs, unused.lastUsedMs);
+  assert.ok(counted.residentBytes > 0);
+  await mount.sh("cat c > /dev/null");
+  assert.ok((await entry("c")).lastUsedMs > unused.lastUsedMs);
+  const why = (await mount.zeroOk(["why", `${mount.mountpoint}/c`])).stdout;
+  assert.match(why, /brought back for wc/);
+});

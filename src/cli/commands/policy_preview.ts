@@ -64,17 +64,23 @@ async function withPreview<T>(
 async function liveState(mount: ZeroMount): Promise<PolicyState | undefined> {
   const patience = new AbortController();
   const timer = setTimeout(() => patience.abort(), ANSWER_MS);
+  let why = "";
   // Not there, too old, or silent: the databases say the rest.
   const state = await callDaemon<PolicyState>(
     mount,
     { command: "policyState" },
     () => {},
     patience.signal,
-  ).catch(() => undefined);
+  ).catch((error) => {
+    why = patience.signal.aborted ? "it is silent" : String(error);
+    return undefined;
+  });
   clearTimeout(timer);
   if (state === undefined) {
     const where = printName(mount.mountpoint);
-    console.error(`zero: the daemon of ${where} does not answer: who has files open is not known`);
+    console.error(
+      `zero: the daemon of ${where} does not answer (${why}): who has files open is not known`,
+    );
   }
   return state;
 }
