@@ -5,7 +5,7 @@
  */
 import { deserialize } from "node:v8";
 import { receiveMessageOnPort } from "node:worker_threads";
-import { FsError, UserError } from "../domain/errors.ts";
+import { FsError, InvariantError, UserError } from "../domain/errors.ts";
 import { ContentStore } from "../content/content_store.ts";
 import { SpaceAccountant } from "../content/space_accountant.ts";
 import { KernelDevice } from "../fuse/device.ts";
@@ -49,6 +49,9 @@ const COMMITS_PER_CHECKPOINT = 1000;
 const CHECKPOINT_MS = 30_000;
 const SWEEP_VERSIONS_MS = 3_600_000;
 
+/** What the disk helpers may still take at the end; after that the end is not clean. */
+const END_MS = 5000;
+
 type End = { how: "unmounted" | "aborted" | "stopped"; error?: string };
 
 export class FilesystemRuntime {
@@ -89,7 +92,7 @@ export class FilesystemRuntime {
     this.#session = new Session(new KernelDevice(device), this.#filesystem, {
       passthrough: false,
       acl: true,
-      onDefect: (error, opcode) => this.#defect(`${opcode}: ${describe(error)}`),
+      onDefect: (error, opcode) => this.#unexpected(error, opcode),
     });
     this.#commands = new CommandRunner(this.#filesystem, {
       stop: (reason, done) => this.#stopping = { reason, done },
@@ -147,6 +150,13 @@ export class FilesystemRuntime {
     this.#emit({ event: "defect", message });
   }
 
+  /** A broken invariant, or an error that nobody expects: nothing is changed on such ground any more. */
+  #unexpected(error: unknown, where: string): void {
+    const what = `${where}: ${describe(error)}`;
+    if (error instanceof InvariantError) this.#core.goReadOnly(`a defect: ${what}`);
+    this.#defect(what);
+  }
+
   /** Runs until the mount is gone or the engine says stop; then everything is written and closed. */
   run(): void {
     let end: End;
@@ -201,13 +211,7 @@ export class FilesystemRuntime {
   }
 
   #guard(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      if (error instanceof FsError) this.#core.space.forgetReading();
-      else this.#core.goReadOnly(`a defect: ${describe(error)}`);
-      this.#defect(describe(error));
-    }
+    this.#core.guard(action);
   }
 
   #checkpoint(): void {
@@ -285,7 +289,7 @@ export class FilesystemRuntime {
       });
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof UserError)) {
-        this.#defect(`${command}: ${describe(error)}`);
+        this.#unexpected(error, command);
       }
       this.#post({ kind: "error", id, error: plain(error) });
     }
@@ -299,15 +303,19 @@ export class FilesystemRuntime {
     core.inodes.flushPending(Infinity);
     core.usage.flush();
     core.journal.flush();
-    const deadline = systemClock.monotonicMs() + 5000;
+    // Nothing of a clean end is in doubt at the next mount: so its content must be on the disk.
+    if (core.unsynced.size > 0) core.syncAll();
+    const deadline = systemClock.monotonicMs() + END_MS;
     while (this.#disks.busy && systemClock.monotonicMs() < deadline) {
       this.#poll.wait(100);
       libc.drainEventfd(this.#start.wake);
       this.#disks.drain();
     }
     core.flushAll();
+    const settled = !this.#disks.busy && core.unsynced.size === 0;
     this.#store.closeAll();
-    this.#database.close({ clean: end.error === undefined && core.readOnlyReason === undefined });
+    const clean = end.error === undefined && core.readOnlyReason === undefined && settled;
+    this.#database.close({ clean });
   }
 }
 
