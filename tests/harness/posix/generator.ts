@@ -355,7 +355,9 @@ class Generator {
     ];
     while (steps.length < this.#options.steps) {
       if (this.#chance(this.#options.zeroEvery)) {
-        const what = this.#pick(["sync", "evict", "evict", "recall", "remount"]);
+        // After a remount, uploads wait for the claim on the bucket to settle.
+        const often = ["sync", "evict", "evict", "recall"];
+        const what = this.#chance(12) ? "remount" : this.#pick(often);
         if (what === "evict") steps.push({ op: "zero", what: "sync" });
         steps.push({ op: "zero", what });
         continue;
