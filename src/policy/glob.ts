@@ -47,7 +47,9 @@ function build(glob: string): Matcher {
       text.startsWith(directory) &&
       (text.length === directory.length || text.charCodeAt(directory.length) === 0x2f);
   }
-  return picomatch(literalBytes(glob), OPTIONS);
+  // Not the library's own matcher: it takes three times as long around the same expression.
+  const expression = picomatch.makeRe(literalBytes(glob), OPTIONS);
+  return (text) => expression.test(text);
 }
 
 /** A glob as the source of a regular expression on the whole text, for isolates that know no globs. */

@@ -36,47 +36,77 @@ export function judge(
   { now, chunkSize }: { now: number; chunkSize: number },
 ): Judgement {
   const outcome = rules.outcome(facts, now);
-  const head = headCharge({ size: facts.size, keepHead: outcome.keepHead, chunkSize });
-  const frees = Math.max(0, facts.resident - head);
-  const judged = { outcome, frees, tier: undefined };
-  const userUntil = facts.pin === undefined ? -Infinity : facts.pin.untilMs ?? Infinity;
+  const head = outcome.keepHead === 0
+    ? 0
+    : headCharge({ size: facts.size, keepHead: outcome.keepHead, chunkSize });
+  // One literal, so that millions of them have one shape.
+  const judgement: Judgement = {
+    outcome,
+    class: "clean",
+    frees: Math.max(0, facts.resident - head),
+    tier: undefined,
+    block: undefined,
+    stay: undefined,
+    untilMs: undefined,
+  };
+  if (!hold(judgement, facts, now)) wave(judgement, facts, { rules, now });
+  return judgement;
+}
 
+/** Whether something other than time holds it here; notes what. */
+function hold(judgement: Judgement, facts: FileFacts, now: number): boolean {
+  const { outcome } = judgement;
+  const userUntil = facts.pin === undefined ? -Infinity : facts.pin.untilMs ?? Infinity;
   if (facts.resident === 0 && !facts.dirty) {
-    return { ...judged, class: "evicted", stay: "evicted" };
-  }
-  if (outcome.local) return { ...judged, class: "local", stay: "local" };
-  if (outcome.pinnedUntilMs > now) {
-    const untilMs = Math.max(outcome.pinnedUntilMs, userUntil);
-    return { ...judged, class: "pinned", stay: "pinned_by_rule", untilMs };
-  }
-  if (userUntil > now) return { ...judged, class: "pinned", block: "pinned", untilMs: userUntil };
-  if (facts.dirty) return { ...judged, class: "dirty", block: "dirty" };
-  if (facts.open) return { ...judged, class: "open", block: "open" };
-  if (!facts.confirmed) return { ...judged, class: "clean", block: "unconfirmed" };
-  if (frees === 0) return { ...judged, class: "clean", stay: "head" };
-  return { ...judged, class: "clean", ...timing(rules, { outcome, facts, now }) };
+    judgement.class = "evicted";
+    judgement.stay = "evicted";
+  } else if (outcome.local) {
+    judgement.class = "local";
+    judgement.stay = "local";
+  } else if (outcome.pinnedUntilMs > now) {
+    judgement.class = "pinned";
+    judgement.stay = "pinned_by_rule";
+    judgement.untilMs = Math.max(outcome.pinnedUntilMs, userUntil);
+  } else if (userUntil > now) {
+    judgement.class = "pinned";
+    judgement.block = "pinned";
+    judgement.untilMs = userUntil;
+  } else if (facts.dirty) {
+    judgement.class = "dirty";
+    judgement.block = "dirty";
+  } else if (facts.open) {
+    judgement.class = "open";
+    judgement.block = "open";
+  } else if (!facts.confirmed) judgement.block = "unconfirmed";
+  else if (judgement.frees === 0) judgement.stay = "head";
+  else return false;
+  return true;
 }
 
 /** The wave in which content leaves that nothing but time can hold back. */
-function timing(
-  rules: Rules,
-  { outcome, facts, now }: { outcome: Outcome; facts: FileFacts; now: number },
-): Pick<Judgement, "tier" | "block" | "stay" | "untilMs"> {
+function wave(
+  judgement: Judgement,
+  facts: FileFacts,
+  { rules, now }: { rules: Rules; now: number },
+): void {
+  const { outcome } = judgement;
   const { minResidenceMs, yields } = rules.policy.evict;
   const oldEnough = facts.residentSinceMs + minResidenceMs;
   const unused = facts.lastUsedMs + outcome.afterMs;
   const young = now < oldEnough;
   const early = outcome.afterMs > 0 && now < unused;
-  if (!young && !early) return { tier: outcome.first ? 0 : 1 };
-  const wave = (held: boolean, name: Yield) => {
+  if (!young && !early) {
+    judgement.tier = outcome.first ? 0 : 1;
+    return;
+  }
+  const tierOf = (held: boolean, name: Yield) => {
     if (!held) return 0;
     const place = yields.indexOf(name);
     return place < 0 ? Infinity : FIRST_YIELDING_TIER + place;
   };
-  const tier = Math.max(wave(early, "after"), wave(young, "min_residence"));
-  return {
-    tier: Number.isFinite(tier) ? tier : undefined,
-    ...(young ? { block: "too_young" as const } : { stay: "after" as const }),
-    untilMs: Math.max(young ? oldEnough : -Infinity, early ? unused : -Infinity),
-  };
+  const tier = Math.max(tierOf(early, "after"), tierOf(young, "min_residence"));
+  if (Number.isFinite(tier)) judgement.tier = tier;
+  if (young) judgement.block = "too_young";
+  else judgement.stay = "after";
+  judgement.untilMs = Math.max(young ? oldEnough : -Infinity, early ? unused : -Infinity);
 }

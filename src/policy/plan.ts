@@ -7,17 +7,17 @@
  * the same order through planner.ts, which shares the judgement (judge.ts), the order (rank.ts) and
  * the stopping (run.ts).
  */
-import { type Decision, type Reason, stayReason, undecided } from "./decision.ts";
+import { type Decision, type Reason, undecided } from "./decision.ts";
 import type { ByteClass, FileFacts, Usage } from "./facts.ts";
 import { Heap } from "./heap.ts";
 import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
 import { bytesToFree, isUrgent } from "./marks.ts";
-import type { Policy } from "./model.ts";
+import type { Block, Policy } from "./model.ts";
 import { moneyOf, type PlanMoney, type Prices } from "./money.ts";
 import { Rules } from "./outcome.ts";
 import { rankOf } from "./rank.ts";
 import { evictReason, type Limit, Run } from "./run.ts";
-import { Obstacles, type Unmet } from "./unmet.ts";
+import { type Holder, holderOf, Obstacles, type Unmet } from "./unmet.ts";
 
 export interface PlanInput {
   facts: Iterable<FileFacts>;
@@ -65,13 +65,6 @@ export interface Plan {
 /** Quiet time and deadline where neither policy nor caller say otherwise. */
 const UPLOAD = { afterMs: 5_000, deadlineMs: 900_000 };
 
-interface Candidate {
-  decision: Decision;
-  judgement: Judgement;
-  tier: number;
-  rank: number;
-}
-
 /** Plans. See above. */
 export function plan({ facts, usage, policy, now, prices }: PlanInput): Plan {
   const rules = policy instanceof Rules ? policy : new Rules(policy);
@@ -86,7 +79,7 @@ export function plan({ facts, usage, policy, now, prices }: PlanInput): Plan {
     toFree: totals.toFree,
     residentFiles: survey.residentFiles,
   });
-  const evicted = choose(survey.candidates, { run, urgent: totals.urgent });
+  const evicted = choose(survey, { run, urgent: totals.urgent });
   totals.freed = run.freed;
   totals.evict = { files: run.files, bytes: run.freed };
   const groups: Decision[][] = [evicted, [], [], []];
@@ -98,20 +91,30 @@ export function plan({ facts, usage, policy, now, prices }: PlanInput): Plan {
   }
   const decisions = groups.flat();
   if (prices !== undefined) totals.money = moneyOf(decisions, prices);
-  return { decisions, totals, unmet: survey.obstacles(run)?.unmet(run, totals) };
+  return { decisions, totals, unmet: unmetBy(survey, run) };
 }
 
-/** Everything that is known after one look at every file. */
+/** `#waves` of files that no run takes. */
+const NO_WAVE = -1;
+
+/**
+ * Everything that is known after one look at every file. Columns instead of objects: there may be
+ * millions of files, and 300 MiB for all of them.
+ */
 class Survey {
   readonly decisions: Decision[] = [];
-  /** What a run may take, and what it would take if nothing blocked it. */
-  readonly candidates: Candidate[] = [];
+  /** Of each decision: the wave in which it would leave if nothing blocked it. */
+  readonly waves: number[] = [];
+  readonly ranks: number[] = [];
+  /** Of each decision: whether it may leave in its wave. */
+  readonly free: boolean[] = [];
+  /** Of each decision: what holds it here. */
+  readonly holders: (Holder | undefined)[] = [];
   residentFiles = 0;
   readonly totals: Totals;
   readonly #rules: Rules;
   readonly #usage: Usage;
   readonly #now: number;
-  readonly #kept: { decision: Decision; judgement: Judgement }[] = [];
 
   constructor(rules: Rules, { usage, now }: { usage: Usage; now: number }) {
     this.#rules = rules;
@@ -146,17 +149,14 @@ class Survey {
     if (judgement.class === "evicted") return;
     this.residentFiles++;
     const decision = undecided(facts, judgement);
-    this.decisions.push(decision);
-    this.#kept.push({ decision, judgement });
     this.#considerUpload(facts, { decision, judgement });
     const { tier, block, outcome } = judgement;
-    if (tier === undefined && block === undefined) return;
-    this.candidates.push({
-      decision,
-      judgement,
-      tier: tier ?? (outcome.first ? 0 : 1),
-      rank: rankOf(facts, this.#rules.policy.evict.order),
-    });
+    const wave = tier ?? (block === undefined ? NO_WAVE : outcome.first ? 0 : 1);
+    this.decisions.push(decision);
+    this.waves.push(wave);
+    this.ranks.push(wave === NO_WAVE ? 0 : rankOf(facts, this.#rules.policy.evict.order));
+    this.free.push(tier !== undefined);
+    this.holders.push(holderOf(judgement));
   }
 
   #count(facts: FileFacts, judgement: Judgement): void {
@@ -190,61 +190,78 @@ class Survey {
       decision.untilMs = facts.writing === true ? deadlineAt : Math.min(quietAt, deadlineAt);
     }
   }
-
-  /** What is left on the disk after the run, by what holds it there; undefined: nothing is missing. */
-  obstacles(run: Run): Obstacles | undefined {
-    if (run.left === 0) return undefined;
-    const obstacles = new Obstacles(this.totals);
-    for (const { decision, judgement } of this.#kept) obstacles.add(decision, judgement);
-    return obstacles;
-  }
 }
 
-/** Takes candidates in their order until the run has enough; says of the others why they stay. */
-function choose(
-  candidates: Candidate[],
-  { run, urgent }: { run: Run; urgent: boolean },
-): Decision[] {
+/** What is left on the disk after the run, by what holds it there; undefined: nothing is missing. */
+function unmetBy({ decisions, holders, totals }: Survey, run: Run): Unmet | undefined {
+  if (run.left === 0) return undefined;
+  const obstacles = new Obstacles(totals);
+  decisions.forEach((decision, index) => obstacles.add(decision, holders[index]));
+  return obstacles.unmet(run, totals);
+}
+
+/** Takes files in their order until the run has enough; says of the others why they stay. */
+function choose(survey: Survey, { run, urgent }: { run: Run; urgent: boolean }): Decision[] {
+  if (run.toFree === 0) return [];
+  const { decisions, waves, free, holders } = survey;
   const evicted: Decision[] = [];
-  const heap = new Heap<Candidate>(leavesBefore, candidates);
+  const heap = queueOf(survey);
   while (run.left > 0 && run.limit === undefined) {
-    const next = heap.pop();
-    if (next === undefined) break;
-    const { decision, judgement } = next;
-    if (judgement.tier === undefined || (judgement.tier >= FIRST_YIELDING_TIER && !urgent)) {
-      if (decision.verdict === "keep" && judgement.block !== undefined) {
-        decision.verdict = "blocked";
-        decision.block = judgement.block;
-        decision.reason = stayReason(judgement);
-      }
+    const index = heap.pop();
+    if (index === undefined) break;
+    const decision = decisions[index];
+    const wave = waves[index];
+    if (!free[index] || (wave >= FIRST_YIELDING_TIER && !urgent)) {
+      block(decision, holders[index]);
       continue;
     }
-    if (!run.wants(judgement.frees)) {
-      heap.push(next);
+    if (!run.wants(decision.frees)) {
+      heap.push(index);
       break;
     }
-    run.take(judgement.frees);
+    run.take(decision.frees);
     decision.verdict = "evict";
-    decision.reason = evictReason(judgement);
+    decision.reason = evictReason(wave, { young: holders[index] === "too_young" });
     decision.left = run.left;
     evicted.push(decision);
   }
-  if (run.toFree > 0) explainRest(heap, run.limit);
+  explainRest(survey, { rest: heap.items(), limit: run.limit });
   return evicted;
 }
 
-/** The others could have left, but were not needed, or the run was stopped before them. */
-function explainRest(heap: Heap<Candidate>, limit: Limit | undefined): void {
-  const reason: Reason = limit ?? "reached";
-  for (const { decision, judgement } of heap.items()) {
-    const free = judgement.tier !== undefined && judgement.tier < FIRST_YIELDING_TIER;
-    if (free && decision.verdict === "keep") decision.reason = reason;
+/** The order in which files leave: wave, rank, then inode, so that it is the same every time. */
+function queueOf({ decisions, waves, ranks }: Survey): Heap<number> {
+  const indexes: number[] = [];
+  for (let index = 0; index < waves.length; index++) {
+    if (waves[index] !== NO_WAVE) indexes.push(index);
   }
+  return new Heap<number>((a, b) => {
+    if (waves[a] !== waves[b]) return waves[a] < waves[b];
+    if (ranks[a] !== ranks[b]) return ranks[a] < ranks[b];
+    return decisions[a].inode < decisions[b].inode;
+  }, indexes);
 }
 
-/** The order in which files leave: wave, rank, then inode, so that it is the same every time. */
-function leavesBefore(a: Candidate, b: Candidate): boolean {
-  if (a.tier !== b.tier) return a.tier < b.tier;
-  if (a.rank !== b.rank) return a.rank < b.rank;
-  return a.decision.inode < b.decision.inode;
+/** The run would have taken it, but it cannot leave. What only waits for its time stays of itself. */
+function block(decision: Decision, holder: Holder | undefined): void {
+  if (decision.verdict !== "keep" || holder === undefined || !isBlock(holder)) return;
+  decision.verdict = "blocked";
+  decision.block = holder;
+  decision.reason = holder === "pinned" ? "pinned_by_user" : holder;
+}
+
+const BLOCKS: readonly string[] = ["dirty", "open", "too_young", "pinned", "unconfirmed"];
+const isBlock = (holder: Holder): holder is Holder & Block => BLOCKS.includes(holder);
+
+/** The others could have left, but were not needed, or the run was stopped before them. */
+function explainRest(
+  { decisions, waves, free }: Survey,
+  { rest, limit }: { rest: readonly number[]; limit: Limit | undefined },
+): void {
+  const reason: Reason = limit ?? "reached";
+  for (const index of rest) {
+    const decision = decisions[index];
+    const ready = free[index] && waves[index] < FIRST_YIELDING_TIER;
+    if (ready && decision.verdict === "keep") decision.reason = reason;
+  }
 }

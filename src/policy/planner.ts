@@ -145,7 +145,7 @@ export class Planner {
   #evict(decision: Decision, judgement: Judgement): Decision {
     this.run.take(judgement.frees);
     decision.verdict = "evict";
-    decision.reason = evictReason(judgement);
+    decision.reason = evictReason(judgement.tier!, { young: judgement.block === "too_young" });
     decision.left = this.run.left;
     return decision;
   }

@@ -2,7 +2,7 @@
  * One run of evictions: how much it has to free, how much it may, and when it stops. Both the plan
  * of a preview and the engine count with it, so they stop at the same file.
  */
-import { FIRST_YIELDING_TIER, type Judgement } from "./judge.ts";
+import { FIRST_YIELDING_TIER } from "./judge.ts";
 import type { EvictPolicy } from "./model.ts";
 import type { Reason } from "./decision.ts";
 
@@ -63,9 +63,9 @@ export class Run {
   }
 }
 
-/** Why a file leaves in its wave. */
-export function evictReason({ tier, block }: Judgement): Reason {
+/** Why a file leaves in its wave; `young`: it is min_residence that gives way. */
+export function evictReason(tier: number, { young }: { young: boolean }): Reason {
   if (tier === 0) return "first";
-  if (tier === undefined || tier < FIRST_YIELDING_TIER) return "ranked";
-  return block === "too_young" ? "residence_yields" : "after_yields";
+  if (tier < FIRST_YIELDING_TIER) return "ranked";
+  return young ? "residence_yields" : "after_yields";
 }

@@ -44,15 +44,12 @@ export class Obstacles {
     this.#add("leaving", totals.leaving, 0);
   }
 
-  add(decision: Decision, judgement: Judgement): void {
-    const { resident } = decision;
-    if (decision.verdict === "evict") {
-      this.#add("head", resident - decision.frees, 1);
-    } else if (judgement.tier !== undefined && judgement.block === undefined && !judgement.stay) {
-      // Of what is taken later, the head stays all the same.
-      this.#add("head", resident - judgement.frees, 1);
-      this.#add("later", judgement.frees, 1);
-    } else this.#add(holderOf(judgement), resident, 1);
+  /** What a decision leaves on the disk. `holder` undefined: nothing held it but the run's limits. */
+  add({ verdict, resident, frees }: Decision, holder: Holder | undefined): void {
+    if (verdict !== "evict" && holder !== undefined) return this.#add(holder, resident, 1);
+    // Of what leaves now or later, the head stays.
+    this.#add("head", resident - frees, 1);
+    if (verdict !== "evict") this.#add("later", frees, 1);
   }
 
   #add(holder: Holder, bytes: number, files: number): void {
@@ -70,7 +67,9 @@ export class Obstacles {
   }
 }
 
-function holderOf({ class: kind, stay, block }: Judgement): Holder {
+/** What holds a file here, apart from limits of a run; undefined: nothing. */
+export function holderOf({ class: kind, stay, block }: Judgement): Holder | undefined {
+  if (block === undefined && stay === undefined) return undefined;
   if (kind !== "clean") return kind === "evicted" ? "leaving" : kind;
   if (stay === "after" || stay === "head") return stay;
   return block === "too_young" ? "too_young" : "unconfirmed";
