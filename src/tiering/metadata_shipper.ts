@@ -129,11 +129,6 @@ export class MetadataShipper {
     this.#trouble.hurry();
   }
 
-  /** Asks a store in trouble now, not after its pause. */
-  hurry(): void {
-    this.#trouble.hurry();
-  }
-
   /** The head as the filesystem isolate last told it, and whether it is known at all. */
   get head(): MetadataHead | undefined {
     return this.#state?.head;
