@@ -155,6 +155,40 @@ for (const mode of ["wal", "delete"]) {
 }
 
 Deno.test({
+  name: "PostgreSQL keeps its tables over a restart, evicted and remounted",
+  ignore: !soak || !await installed("initdb") || !await installed("pg_ctl"),
+  fn: async () => {
+    await using mount = await create();
+    await Deno.chmod(mount.directory, 0o755);
+    await mount.sh("mkdir -m 777 pg");
+    const user = "setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp";
+    // Single user mode needs no port, and recovers and checkpoints as the server does.
+    const query = (sql: string) =>
+      mount.sh(
+        `cd pg && printf '%s\\n' ${
+          JSON.stringify(sql)
+        } | ${user} postgres --single -D data postgres`,
+        {
+          timeoutMs: SLOW_MS,
+        },
+      );
+    await mount.sh(`cd pg && ${user} initdb -D data -k >/dev/null`, { timeoutMs: SLOW_MS });
+    await query(
+      "CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) AS i;",
+    );
+    const sum = (text: string) => /sum = "(\d+)"/.exec(text)?.[1];
+    const check = async () => sum(await query("SELECT sum(length(m)) AS sum FROM t;"));
+    assert.equal(await check(), "3200000");
+    await evict(mount);
+    assert.equal(await check(), "3200000");
+    await query("UPDATE t SET m = m || 'x' WHERE i % 2 = 0;");
+    await remount(mount);
+    assert.equal(await check(), "3250000");
+    await mount.unmount();
+  },
+});
+
+Deno.test({
   name: "npm installs a package from a local folder and runs it",
   ignore: !soak || !await installed("npm"),
   fn: async () => {
