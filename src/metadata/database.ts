@@ -104,8 +104,6 @@ export class MetadataDatabase {
            atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns, btime_s, btime_ns)
          VALUES (1, ?1, ?2, ?3, 2, 4096, ?4, ?5, ?4, ?5, ?4, ?5, ?4, ?5)`,
       ).run(0o040000 | root.mode, root.uid, root.gid, seconds, nanoseconds);
-      // Whoever rebuilds a file system begins with such a root: there is nothing to tell the bucket.
-      connection.exec("DELETE FROM changes");
       // Cookies 1 and 2 belong to "." and "..".
       connection.exec("INSERT INTO sqlite_sequence (name, seq) VALUES ('dentry', 2)");
       connection.exec("COMMIT");

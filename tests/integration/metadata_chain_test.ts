@@ -144,7 +144,10 @@ Deno.test("what a mount adds after another took over does not count, and it stop
   const lost: string[] = [];
   first.engine.shipper!.onLost = (reason) => lost.push(reason);
   first.write("from the first", bytes("2"));
+  await second.lease;
   await first.ship();
+  // The second has shipped nothing yet; its claim alone says what counts.
+  assert.deepEqual(await recoveredTree(second), treeOf(second.database));
   second.write("from the second", bytes("3"));
   await second.ship();
   assert.deepEqual(await recoveredTree(second), treeOf(second.database));
@@ -198,6 +201,55 @@ Deno.test("an object that is missing in the middle is told of; a damaged one is 
   body[130] ^= 1;
   await bucket.put(key, body);
   await assert.rejects(recoverFrom(bucket, fixture), /does not have its hash/);
+});
+
+Deno.test("a state that was sent in part is not applied, and its rest is sent by the next mount", async () => {
+  let copy = "";
+  await using fixture = new ShippingFixture({
+    wrap: (inner) =>
+      watched(inner, {
+        after: (key) => {
+          if (copy === "" && !key.includes("/0000000000000000-")) copy = copyOf(fixture.cache);
+        },
+      }),
+  });
+  const { database, clock, bucket } = fixture;
+  fixture.write("first", bytes("1"));
+  await fixture.ship();
+  const whole = treeOf(database);
+  database.transaction(() => {
+    for (let i = 0; i < 6_000; i++) {
+      database.statement(
+        `INSERT INTO inode (mode, uid, gid, nlink, atime_s, atime_ns, mtime_s, mtime_ns, ctime_s,
+           ctime_ns, btime_s, btime_ns) VALUES (33188, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1)`,
+      ).run();
+      database.statement(
+        "INSERT INTO dentry (parent, name, inode) VALUES (1, ?, last_insert_rowid())",
+      )
+        .run(bytes(`${i}`));
+    }
+  });
+  const before = new Set((await keysOf(bucket)).map(({ key }) => key));
+  await fixture.ship();
+  const sent = (await keysOf(bucket)).map(({ key }) => key).filter((key) => !before.has(key));
+  assert.equal(sent.length, 3);
+  // Only one of the three had arrived when the disk burned, or the machine crashed.
+  const links = await Promise.all(sent.map(async (key) => {
+    const { previous } = decodeMetadataObject(await bucket.get(key));
+    return { key, first: [...before].length > 0 && hex(previous) === stateOf(copy).head.hash };
+  }));
+  for (const { key, first } of links) {
+    if (!first) await bucket.delete(key, (await bucket.head(key)).versionId);
+  }
+  const { directory, plan } = await recoverFrom(bucket, fixture);
+  assert.equal(plan.incomplete, 1);
+  const recovered = MetadataDatabase.open({ directory, readOnly: true });
+  assert.deepEqual(treeOf(recovered), whole);
+  recovered.close({ clean: false });
+  Deno.removeSync(directory, { recursive: true });
+  await using again = new ShippingFixture({ clock, bucket, cache: copy, takeOver: true });
+  await again.ship();
+  assert.deepEqual(await recoveredTree(again), treeOf(database));
 });
 
 Deno.test("a snapshot is enough without what is older, and what has not changed is not sent again", async () => {
