@@ -66,7 +66,8 @@ export class Reader {
         return this.read(handle, request, into);
       }
     }
-    if (last > handle.lastIndex) this.#fetchAhead(handle, last);
+    // Whoever looks at the beginning only, which may have been kept here for that, gets no more.
+    if (last > handle.lastIndex && handle.lastIndex >= 0) this.#fetchAhead(handle, last);
     handle.lastIndex = last;
     if (handle.treatment?.counts !== false) core.used(inode);
     return length;

@@ -1,0 +1,174 @@
+/** What the filesystem isolate tells a policy, keeps of what it says, and re-checks. */
+import assert from "node:assert/strict";
+import type { FactsRow } from "../../src/metadata/facts_table.ts";
+import { readJournal } from "../../src/metadata/journal_table.ts";
+import { UsageClass } from "../../src/metadata/schema.ts";
+import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
+import { assertDone, cached, CHUNK, data, lawTest } from "../harness/law_test.ts";
+
+const needs = { uses: true, xattrs: true };
+
+const factsOf = (fixture: FilesystemFixture, inode: number): FactsRow =>
+  fixture.engine.call("facts", { inodes: [inode], needs })[0]!;
+
+/** Files that wait to be sorted. */
+function unsorted(fixture: FilesystemFixture): number[] {
+  fixture.work();
+  return fixture.engine.call("unsorted", { limit: 100, needs }).facts.map((row) => row.inode);
+}
+
+/** Puts all that is unsorted in one class. */
+function sortAll(fixture: FilesystemFixture, kind: UsageClass = UsageClass.RANKED): void {
+  fixture.work();
+  const { facts } = fixture.engine.call("unsorted", { limit: 100, needs });
+  const files = facts.map(({ inode, stamp }) => ({
+    inode,
+    stamp,
+    class: kind,
+    rank: inode,
+    wakeMs: undefined,
+  }));
+  fixture.engine.call("sort", { files });
+}
+
+const ranked = (fixture: FilesystemFixture) =>
+  fixture.engine.call("queue", { queue: "ranked", limit: 100, needs }).facts.map((row) =>
+    row.inode
+  );
+
+const evict = (fixture: FilesystemFixture, inode: number, keepHead = 0) => {
+  const { generation } = factsOf(fixture, inode);
+  let answer: unknown;
+  const files = [{ inode, generation, keepHead, why: "films (p.yaml:1:1)" }];
+  fixture.engine.ask("evict", { files }, ([result]) => answer = result);
+  fixture.work();
+  return answer;
+};
+
+lawTest("facts name every path, and follow names and directories wherever they go", (fixture) => {
+  const { kernel } = fixture;
+  const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+  const inode = fixture.saved("a", data(1, CHUNK));
+  assertDone(kernel.rename(1, { name: "a", newParent: directory, newName: "b" }));
+  assertDone(kernel.link(1, { name: "c", target: inode }));
+  assert.deepEqual(factsOf(fixture, inode).paths.sort(), ["/c", "/dir/b"]);
+  assertDone(kernel.rename(1, { name: "dir", newParent: 1, newName: "other" }));
+  const facts = factsOf(fixture, inode);
+  assert.deepEqual(facts.paths.sort(), ["/c", "/other/b"]);
+  assert.equal(facts.links, 2);
+  assert.equal(facts.dirty, false);
+  assert.equal(facts.confirmed, true);
+  assert.equal(facts.resident, CHUNK);
+});
+
+lawTest("a file is unsorted when it is new, used, saved or renamed, and only then", (fixture) => {
+  const inode = fixture.saved("a", data(1, CHUNK));
+  assert.deepEqual(unsorted(fixture), [inode]);
+  sortAll(fixture);
+  assert.deepEqual(unsorted(fixture), []);
+  assert.deepEqual(ranked(fixture), [inode]);
+  // A use is recorded at most once a second.
+  fixture.clock.pass(2_000);
+  const read = { inode, handle: fixture.open(inode, 0) };
+  fixture.read(read);
+  fixture.closeFile(read);
+  assert.deepEqual(unsorted(fixture), [inode]);
+  assert.deepEqual(ranked(fixture), []);
+  sortAll(fixture);
+  assertDone(fixture.kernel.rename(1, { name: "a", newParent: 1, newName: "b" }));
+  assert.deepEqual(unsorted(fixture), [inode]);
+});
+
+lawTest(
+  "a renamed directory makes all below it unsorted, and none of it is kept out of the bucket",
+  (fixture) => {
+    const { kernel, engine } = fixture;
+    const outer = kernel.mkdir(1, { name: "node_modules" }).value.inode;
+    const inner = kernel.mkdir(outer, { name: "x" }).value.inode;
+    const file = fixture.create("a");
+    fixture.write(file, 0, data(1, CHUNK));
+    fixture.closeFile(file);
+    assertDone(kernel.rename(1, { name: "a", newParent: inner, newName: "a" }));
+    sortAll(fixture, UsageClass.LOCAL);
+    engine.call("keep", { inodes: [file.inode] });
+    const dirty = () =>
+      engine.call("dirtyFiles", { changedBefore: 1e15, limit: 9 }).map((each) => each.inode);
+    assert.deepEqual(dirty(), []);
+    assert.equal(engine.call("statistics", {}).keptBytes, CHUNK);
+    assertDone(kernel.rename(1, { name: "node_modules", newParent: 1, newName: "m" }));
+    assert.deepEqual(unsorted(fixture), [file.inode]);
+    assert.deepEqual(dirty(), [file.inode]);
+    assert.equal(engine.call("statistics", {}).keptFiles, 0);
+    assert.deepEqual(factsOf(fixture, file.inode).paths, ["/m/x/a"]);
+  },
+);
+
+lawTest("a pin on a directory keeps what is below, to its end, whatever was decided", (fixture) => {
+  const { kernel, engine, clock } = fixture;
+  const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+  const inode = fixture.saved("a", data(1, CHUNK));
+  assertDone(kernel.rename(1, { name: "a", newParent: directory, newName: "a" }));
+  sortAll(fixture);
+  const untilMs = Math.floor(clock.wallMs()) + 60_000;
+  engine.call("pin", { inode: directory, pinned: true, untilMs });
+  assert.deepEqual(unsorted(fixture), [inode]);
+  assert.deepEqual(factsOf(fixture, inode).pin, { untilMs });
+  assert.equal(evict(fixture, inode), "pinned");
+  assert.equal(engine.call("residency", { inode })?.pinnedUntilMs, untilMs);
+  clock.pass(61_000);
+  assert.equal(evict(fixture, inode), CHUNK);
+});
+
+lawTest(
+  "a head stays while the rest of a closed file leaves, durably first, and reads come back",
+  (fixture) => {
+    const bytes = data(1, 5 * CHUNK + 100);
+    const inode = fixture.saved("a", bytes);
+    assert.equal(evict(fixture, inode, CHUNK + 1), 3 * CHUNK + 4096);
+    const facts = factsOf(fixture, inode);
+    assert.equal(facts.resident, 2 * CHUNK);
+    assert.equal(cached(fixture, inode).size, 1);
+    const file = { inode, handle: fixture.open(inode, 0) };
+    assert.deepEqual(fixture.read(file, 0, 100), bytes.subarray(0, 100));
+    assert.equal(fixture.engine.recalls.length, 0);
+    assert.deepEqual(fixture.read(file), bytes);
+    fixture.closeFile(file);
+    const next = fixture.crash("kill");
+    const again = { inode, handle: next.open(inode, 0) };
+    assert.deepEqual(next.read(again), bytes);
+  },
+);
+
+lawTest("the journal says what happened to a file, and keeps the last of it", (fixture) => {
+  const inode = fixture.saved("a", data(1, CHUNK));
+  evict(fixture, inode);
+  const file = { inode, handle: fixture.open(inode, 0) };
+  fixture.read(file);
+  fixture.closeFile(file);
+  for (let i = 0; i < 15; i++) {
+    fixture.engine.call("pin", { inode, pinned: true });
+    fixture.engine.call("pin", { inode, pinned: false });
+  }
+  factsOf(fixture, inode);
+  const journal = readJournal(fixture.database, inode);
+  assert.equal(journal.length, 20);
+  assert.equal(journal.at(-1)?.what, "unpinned");
+});
+
+lawTest("another policy makes every file unsorted, once", (fixture) => {
+  const files = ["a", "b", "c"].map((name) => fixture.saved(name, data(1, CHUNK)));
+  sortAll(fixture);
+  let answers = 0;
+  const reclassify = (policy: string) => {
+    fixture.engine.ask("reclassify", { policy }, () => answers++);
+    fixture.work();
+  };
+  reclassify("one");
+  assert.deepEqual(unsorted(fixture), files);
+  sortAll(fixture);
+  reclassify("one");
+  assert.deepEqual(unsorted(fixture), []);
+  reclassify("two");
+  assert.deepEqual(unsorted(fixture), files);
+  assert.equal(answers, 3);
+});
