@@ -20,8 +20,27 @@ const EXCERPT_WIDTH = 100;
 /** Lines of a text, so that excerpts can be cut from it. */
 export class SourceText {
   readonly #lines: string[];
+  /** Where each line begins in the text. */
+  readonly #starts: number[];
+
   constructor(readonly file: string, text: string) {
     this.#lines = text.split(/\r\n|\r|\n/);
+    this.#starts = [
+      0,
+      ...[...text.matchAll(/\r\n|\r|\n/g)].map((end) => end.index + end[0].length),
+    ];
+  }
+
+  /** Line and column, both from 1, of the character at `offset`. */
+  locate(offset: number): { line: number; column: number } {
+    let [low, high] = [0, this.#starts.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#starts[middle] <= offset) low = middle;
+      else high = middle - 1;
+    }
+    const column = Math.max(0, offset) - this.#starts[low] + 1;
+    return { line: low + 1, column: Math.min(column, this.#lines[low].length + 1) };
   }
 
   /** The line and carets under `length` characters of it. `line` and `column` count from 1. */

@@ -3,7 +3,7 @@
  * hint; what YAML allows and a policy has no use for (tags, anchors that repeat without end) is
  * refused. Knows no key of a policy.
  */
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, parseDocument, visit } from "yaml";
 import type { Document, Node, Pair, YAMLError } from "yaml";
 import type { Place } from "./model.ts";
 import { type Problem, SourceText } from "./problems.ts";
@@ -25,7 +25,6 @@ export class YamlSource {
   readonly value: unknown;
   readonly problems: Problem[] = [];
   readonly #document: Document | undefined;
-  readonly #lines = new LineCounter();
 
   constructor(text: string, file: string) {
     this.text = new SourceText(file, text);
@@ -37,7 +36,6 @@ export class YamlSource {
       return;
     }
     const document = parseDocument(text, {
-      lineCounter: this.#lines,
       prettyErrors: false,
       logLevel: "error",
       stringKeys: false,
@@ -87,8 +85,8 @@ export class YamlSource {
   }
 
   #spot(offset: number, length: number): Spot {
-    const { line, col } = this.#lines.linePos(Math.max(0, offset));
-    return { line: Math.max(1, line), column: Math.max(1, col), length };
+    // Not the library's own counting of lines, which misses some within what it cannot read.
+    return { ...this.text.locate(offset), length };
   }
 
   /** Where the value at `path` stands, or its key; where there is none, what is nearest above it. */

@@ -191,6 +191,14 @@ Deno.test("a problem far to the right of a long line is shown with its surroundi
   assert.equal(shown[carets.indexOf("^")], "3");
 });
 
+Deno.test("lines are counted also after something that the YAML parser cannot read", () => {
+  const { problems } = load("''}%\nversion: 1");
+  assert.deepEqual(problems.map((each) => `${each.line}:${each.column}`).slice(-2), [
+    "2:8",
+    "2:10",
+  ]);
+});
+
 Deno.test("no text makes the loader throw, and what is wrong has a place in the text", () => {
   const pieces = fc.constantFrom(
     ...[
