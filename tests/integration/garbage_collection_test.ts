@@ -79,6 +79,8 @@ Deno.test("law 5 (a): a pack that is referred to again is alive again", async ()
   zero.write("again", contents[3]);
   await zero.sync();
   assert.equal((await zero.packObjects()).length, 10, "dedupe found it");
+  const dead = "SELECT count(*) AS n FROM pack WHERE dead_at IS NOT NULL";
+  assert.equal(zero.database.statement(dead).get()!.n, 0);
   assert.equal((await zero.collect()).deleted.dead.objects, 0);
   assert.equal((await zero.packObjects()).length, 10);
 });
@@ -132,8 +134,22 @@ Deno.test("law 5 (b): what is written while a pack is being deleted never refers
   };
   await zero.collect();
   assert.ok(written > 0);
+  assert.deepEqual(zero.log.filter((line) => line.startsWith("error")), [], "it is not even tried");
   await zero.evict([written]);
   assert.ok(Buffer.from(await zero.read(written)).equals(contents[3]));
+});
+
+Deno.test("law 5 (b): what something refers to is not condemned, whoever asks", async () => {
+  const { zero } = await tenFiles();
+  await using _ = zero;
+  await killPack(zero);
+  const all = await zero.port.call("packs", { limit: 100 });
+  const packs = all.map(({ pack }) => pack);
+  const dead = all.filter(({ liveChunks }) => liveChunks === 0).map(({ pack }) => pack);
+  const condemned = await zero.port.call("condemn", { packs, before: 1e9 });
+  assert.deepEqual(condemned, dead);
+  await zero.port.call("forgetPacks", { packs });
+  assert.equal(packRows(zero), 9);
 });
 
 Deno.test("law 5 (c): whoever has lost the lease deletes nothing", async () => {
