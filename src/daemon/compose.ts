@@ -67,7 +67,7 @@ export async function compose(
     check: () => checkAgain({ cache, store }, identity),
   });
   const lateMount = Promise.withResolvers<Mount>();
-  const stacked = stackStore(verified, values, (message) => {
+  const { stacked, limited } = stackStore(verified, values, (message) => {
     log.warn(`store: ${message}`);
     lateMount.promise.then((mount) => mount.noteStoreError(message));
   });
@@ -134,7 +134,11 @@ export async function compose(
   engine.shipper!.onLost = (reason) => forbidWriting(filesystem, log, reason);
   engine.start();
   policy.announce();
-  const stopWatching = policy.watch({ filesystem, engine });
+  const stopWatching = policy.watch({
+    filesystem,
+    engine,
+    setUploadRate: (rate) => limited.setUploadRate(rate),
+  });
   undo.defer(stopWatching);
   undo.defer(() => engine.stop());
   const care = new Care({
@@ -210,20 +214,21 @@ function stackStore(
   store: ObjectStore,
   values: SettingValues,
   onFailure: (message: string) => void,
-): ObjectStore {
+): { stacked: ObjectStore; limited: LimitedObjectStore } {
   const limited = new LimitedObjectStore(store, {
     clock: systemClock,
     reads: values["recall.parallel"]!,
     writes: values["upload.parallel"]!,
     others: LIMITS.OTHER_CALLS,
-    uploadBytesPerSecond: values["upload.bandwidth"],
+    uploadBytesPerSecond: values["upload.bandwidth"] || undefined,
   });
-  return new RetryingObjectStore(limited, {
+  const stacked = new RetryingObjectStore(limited, {
     clock: systemClock,
     random: systemRandom,
     budget: { deadlineMs: LIMITS.STORE_CALL_MS },
     onRetry: ({ error }) => onFailure(error instanceof Error ? error.message : String(error)),
   });
+  return { stacked, limited };
 }
 
 /** Logs what the filesystem isolate tells; resolves when the kernel has been answered. */

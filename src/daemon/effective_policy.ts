@@ -8,6 +8,7 @@ import { globSource } from "../policy/glob.ts";
 import { loadPolicy } from "../policy/load.ts";
 import type { Amount as PolicyAmount, Policy } from "../policy/model.ts";
 import { renderProblem } from "../policy/problems.ts";
+import { bandwidthAt, localTime } from "../policy/timetable.ts";
 import * as libc from "../runtime/libc.ts";
 import { BUILT_IN_POLICY_FILE, BUILT_IN_POLICY_TEXT } from "../tiering/default_policy.ts";
 import { DEFAULT_ENGINE_SETTINGS, type EngineSettings } from "../tiering/settings.ts";
@@ -58,9 +59,7 @@ export function withPolicy(
   const values: SettingValues = { ...settings.values };
   const origins = { ...settings.origins };
   const { disk, upload } = policy;
-  const always = upload.bandwidth.length === 1 && upload.bandwidth[0].at === undefined
-    ? upload.bandwidth[0].limit
-    : undefined;
+  const rate = bandwidthAt(upload.bandwidth, localTime(Date.now()));
   const said: Partial<SettingValues> = {
     "disk.target": amount(disk.target),
     "disk.high": percent(disk.high),
@@ -69,9 +68,8 @@ export function withPolicy(
     "disk.min_free": amount(disk.minFree),
     "upload.after": upload.afterMs,
     "upload.deadline": upload.deadlineMs,
-    "upload.bandwidth": always !== undefined && always > 0 && Number.isFinite(always)
-      ? always
-      : undefined,
+    // As it is now: a timetable's changes with time. 0: nothing is sent.
+    "upload.bandwidth": Number.isFinite(rate) ? rate : undefined,
   };
   for (const name of Object.keys(said) as SettingName[]) {
     const value = said[name];

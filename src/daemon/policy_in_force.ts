@@ -39,8 +39,13 @@ export interface PolicyReport {
   sinceMs: number;
   /** Why the file as it is now is not in force; undefined while it is. */
   trouble: string | undefined;
-  /** Prices etc. are not known to the daemon; rules are counted for people. */
   rules: number;
+}
+
+interface WatchParts {
+  filesystem: FilesystemPort;
+  engine: Engine;
+  setUploadRate: (bytesPerSecond: number | undefined) => void;
 }
 
 export class PolicyInForce {
@@ -48,7 +53,6 @@ export class PolicyInForce {
   readonly #cache: CacheDirectory;
   readonly #log: LogFile;
   #loaded: LoadedPolicy;
-  #effective: Pick<ResolvedSettings, "values" | "origins">;
   #filesystem: FilesystemSettings;
   #sinceMs = Date.now();
   #trouble: string | undefined;
@@ -68,24 +72,27 @@ export class PolicyInForce {
     }
     this.#looks = this.#look();
     this.#loaded = loadPolicyFile(path);
-    ({ effective: this.#effective, filesystem: this.#filesystem } = this.#settle(this.#loaded));
+    this.#filesystem = this.#settle(this.#loaded);
   }
 
-  #settle(loaded: LoadedPolicy) {
-    const effective = withPolicy(this.#request, loaded);
-    const { policy } = loaded;
-    const filesystem = filesystemSettings(effective.values, { policy, cache: this.#cache.path });
-    return { effective, filesystem };
+  #settle(loaded: LoadedPolicy): FilesystemSettings {
+    const { values } = withPolicy(this.#request, loaded);
+    return filesystemSettings(values, { policy: loaded.policy, cache: this.#cache.path });
   }
 
+  /** As of now: what a timetable says changes. */
   get effective(): Pick<ResolvedSettings, "values" | "origins"> {
-    return this.#effective;
+    return withPolicy(this.#request, this.#loaded);
+  }
+  /** Uploads at most so many bytes a second now; undefined: without bound; 0: none of their own accord. */
+  get uploadRate(): number | undefined {
+    return this.effective.values["upload.bandwidth"];
   }
   get filesystemSettings(): FilesystemSettings {
     return this.#filesystem;
   }
   get engineSettings() {
-    return engineSettings(this.#effective.values);
+    return engineSettings(this.effective.values);
   }
   get active(): ActivePolicy {
     return new ActivePolicy(this.#loaded.policy, { accounts: readAccountNames() });
@@ -124,10 +131,20 @@ export class PolicyInForce {
   }
 
   /** Watches the file from now on. Returns how to stop. */
-  watch(parts: { filesystem: FilesystemPort; engine: Engine }): () => void {
+  watch(parts: WatchParts): () => void {
     if (this.#request.values.policy === undefined) return () => {};
     let busy = false;
+    let rate: number | undefined;
+    const pace = () => {
+      if (this.uploadRate === rate) return;
+      rate = this.uploadRate;
+      parts.setUploadRate(rate === 0 ? undefined : rate);
+      if (rate === 0) parts.engine.pauseUploads();
+      else parts.engine.resumeUploads();
+    };
+    pace();
     const timer = setInterval(async () => {
+      pace();
       const looks = this.#look();
       if (busy || looks === this.#looks) return;
       busy = true;
@@ -138,15 +155,14 @@ export class PolicyInForce {
     return () => clearInterval(timer);
   }
 
-  async #reload({ filesystem, engine }: { filesystem: FilesystemPort; engine: Engine }) {
+  async #reload({ filesystem, engine }: WatchParts): Promise<void> {
     const path = this.#request.values.policy;
     try {
       const loaded = loadPolicyFile(path);
       const settled = this.#settle(loaded);
-      await filesystem.call("configure", settled.filesystem);
+      await filesystem.call("configure", settled);
       this.#loaded = loaded;
-      this.#effective = settled.effective;
-      this.#filesystem = settled.filesystem;
+      this.#filesystem = settled;
       this.#sinceMs = Date.now();
       this.#trouble = undefined;
       engine.configure(this.engineSettings, this.active);

@@ -69,7 +69,8 @@ class Pace {
   #paidUntilMs = -Infinity;
   constructor(
     private readonly clock: Clock,
-    private readonly bytesPerSecond: number | undefined,
+    /** May change at any time; what is owed already stays owed. */
+    public bytesPerSecond: number | undefined,
   ) {}
 
   /** Waits until earlier bytes are paid for, then owes `bytes`. */
@@ -108,6 +109,11 @@ export class LimitedObjectStore implements ObjectStore {
     this.#others = new Lane(options.others);
     this.#up = new Pace(options.clock, options.uploadBytesPerSecond);
     this.#down = new Pace(options.clock, options.downloadBytesPerSecond);
+  }
+
+  /** Uploads at most at this rate from now on; undefined: without bound. */
+  setUploadRate(bytesPerSecond: number | undefined): void {
+    this.#up.bytesPerSecond = bytesPerSecond;
   }
 
   put(key: string, body: Uint8Array, options: CallOptions = {}): Promise<PutResult> {

@@ -92,6 +92,24 @@ Deno.test("uploads keep to their rate on average, downloads to theirs", async ()
   assert.equal(clock.monotonicMs(), 11_000);
 });
 
+Deno.test("another upload rate holds from the next byte on", async () => {
+  const clock = new SimulatedClock();
+  const memory = new MemoryObjectStore({ clock });
+  const store = new LimitedObjectStore(memory, { clock, reads: 1, writes: 8, others: 1 });
+  const send = (count: number) =>
+    clock.until(
+      Promise.all(Array.from({ length: count }, (_, i) => store.put(`${i}`, new Uint8Array(1000)))),
+    );
+  await send(5);
+  assert.equal(clock.monotonicMs(), 0);
+  store.setUploadRate(1000);
+  await send(3);
+  assert.equal(clock.monotonicMs(), 2_000);
+  store.setUploadRate(undefined);
+  await send(5);
+  assert.equal(clock.monotonicMs(), 2_000);
+});
+
 Deno.test("a slow consumer of a listing keeps nobody else out", async () => {
   const clock = new SimulatedClock();
   const memory = new MemoryObjectStore({ clock });
