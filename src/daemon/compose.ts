@@ -31,6 +31,14 @@ import type { SettingValues } from "./settings.ts";
 import { VerifiedStore } from "./verified_store.ts";
 import { WriteRight } from "./write_right.ts";
 
+/** What an old copy of a cache holds may be in the bucket no more: nothing of it is dropped. */
+const NEVER_EVICT = {
+  target: Number.MAX_SAFE_INTEGER,
+  high: Number.MAX_SAFE_INTEGER,
+  low: Number.MAX_SAFE_INTEGER,
+  hard: Number.MAX_SAFE_INTEGER,
+};
+
 interface Surroundings {
   cache: CacheDirectory;
   log: LogFile;
@@ -102,8 +110,10 @@ export async function compose(
   const filesystem = await startFilesystemIsolate({
     device: mounted.fd,
     cacheDirectory: cache.path,
-    settings: policy.filesystemSettings,
-    ...(oldCopy === undefined ? {} : { readOnly: oldCopy.message }),
+    ...(oldCopy === undefined ? { settings: policy.filesystemSettings } : {
+      settings: { ...policy.filesystemSettings, ...NEVER_EVICT },
+      readOnly: oldCopy.message,
+    }),
     passthrough: true,
   });
   undo.defer(() => endFilesystem(filesystem));

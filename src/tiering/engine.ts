@@ -209,7 +209,7 @@ export class Engine {
       uploadTrouble: trouble,
       leaseTrouble: this.#leaseTrouble,
       leasePending: this.#leasePending,
-      metadata: this.shipper?.report(),
+      metadata: await this.shipper?.current(),
     });
   }
 

@@ -17,10 +17,10 @@ export const METADATA_LIMITS = {
   LOG_KEYS: 2_000_000,
   /** How often the log is looked at, locally. */
   LOOK_MS: 2_000,
+  /** How often its length is looked at. */
+  BOUND_MS: 60_000,
   /** A first snapshot is not worth it before so many bytes of changes. */
   SNAPSHOT_BYTES: 4 * MiB,
-  /** Tables of a snapshot that are not read while a mount ends. */
-  STOP_MS: 3_000,
 } as const;
 
 /** Keys of a segment, on average. */

@@ -4,6 +4,7 @@
  * known is sent again with the very same bytes before anything else, so that the chain never forks.
  * Asks the bucket nothing while nothing changes.
  */
+import { sleep } from "../runtime/clock.ts";
 import { fromHex, hex } from "../runtime/random.ts";
 import type { MetadataHead, ShippingState } from "../metadata/change_log.ts";
 import { describe, type Tiering, untilAborted } from "./context.ts";
@@ -12,7 +13,6 @@ import { METADATA_LIMITS as LIMITS } from "./metadata_limits.ts";
 import { MetadataSender, type WritingRight } from "./metadata_sender.ts";
 import { takeSnapshot } from "./metadata_snapshot.ts";
 import { StoreTrouble, type TroubleReport } from "./store_trouble.ts";
-import { Wakeup } from "./wakeup.ts";
 
 export interface MetadataReport {
   /** Rows that the bucket does not know as they are now, counted up to 5,000. */
@@ -49,7 +49,6 @@ export class MetadataShipper {
   readonly #tiering: Tiering;
   readonly #options: ShipperOptions;
   readonly #trouble: StoreTrouble;
-  readonly #wakeup: Wakeup;
   #sender: MetadataSender | undefined;
   #right: WritingRight | undefined;
   #inFlight: InFlight | undefined;
@@ -58,7 +57,6 @@ export class MetadataShipper {
   #behindKeys = 0;
   #behindSinceMs: number | undefined;
   #behindSinceMonotonicMs = 0;
-  #countedAllMs = -Infinity;
   #lastShippedMs: number | undefined;
   #snapshots = 0;
   #failure: string | undefined;
@@ -69,19 +67,28 @@ export class MetadataShipper {
     this.#tiering = tiering;
     this.#options = options;
     this.#trouble = new StoreTrouble(tiering);
-    this.#wakeup = new Wakeup(tiering.clock);
     options.right.catch(() => {}); // whoever may write awaits it
   }
 
   /** Works until the engine's signal aborts. Never rejects. */
   async run(): Promise<void> {
-    const { signal, log } = this.#tiering;
-    while (!signal.aborted) {
-      await this.#wakeup.wait(LIMITS.LOOK_MS, signal);
-      if (signal.aborted) return;
-      try {
+    await Promise.all([
+      this.#repeat(LIMITS.LOOK_MS, async () => {
         if (await this.#due()) await this.shipAll();
         if (this.#snapshotDue()) await this.#snapshot();
+      }),
+      // On its own: shipping may wait for the bucket for weeks.
+      this.#repeat(LIMITS.BOUND_MS, () => this.#boundLog()),
+    ]);
+  }
+
+  async #repeat(everyMs: number, action: () => Promise<void>): Promise<void> {
+    const { signal, log, clock } = this.#tiering;
+    while (!signal.aborted) {
+      await sleep(clock, everyMs, signal).catch(() => {}); // aborted: the loop ends
+      if (signal.aborted) return;
+      try {
+        await action();
       } catch (error) {
         if (signal.aborted) return;
         if (this.#failure === undefined) {
@@ -106,6 +113,17 @@ export class MetadataShipper {
   /** True where the bucket lacks something. Asks locally only. */
   async behind(): Promise<boolean> {
     return this.#inFlight !== undefined || await this.#options.exporter.unshipped(1) > 0;
+  }
+
+  /** The report, counted anew: shipping may have waited for long. */
+  async current(): Promise<MetadataReport> {
+    try {
+      await this.#look();
+    } catch (error) {
+      // What was counted last still tells more than no status at all.
+      this.#failure = describe(error);
+    }
+    return this.report();
   }
 
   report(): MetadataReport {
@@ -148,21 +166,16 @@ export class MetadataShipper {
   async #due(): Promise<boolean> {
     await this.#look();
     if (this.#behindKeys === 0) return this.#inFlight !== undefined;
-    const nowMs = this.#tiering.clock.monotonicMs();
-    if (this.#behindKeys >= LIMITS.OBJECT_KEYS) {
-      await this.#boundLog(nowMs);
-      return true;
-    }
-    return nowMs - this.#behindSinceMonotonicMs >= this.#options.intervalMs;
+    if (this.#behindKeys >= LIMITS.OBJECT_KEYS) return true;
+    const behindMs = this.#tiering.clock.monotonicMs() - this.#behindSinceMonotonicMs;
+    // It may have been behind since the look before.
+    return behindMs + LIMITS.LOOK_MS >= this.#options.intervalMs;
   }
 
   /** A log that has grown for weeks without a bucket costs more than a snapshot. */
-  async #boundLog(nowMs: number): Promise<void> {
-    if (nowMs - this.#countedAllMs < 60_000) return;
-    this.#countedAllMs = nowMs;
+  async #boundLog(): Promise<void> {
     if (await this.#options.exporter.unshipped(LIMITS.LOG_KEYS) < LIMITS.LOG_KEYS) return;
     await this.#tiering.filesystem.call("metadataRestart", {});
-    if (this.#state !== undefined) this.#state.snapshotDue = true;
   }
 
   #snapshotDue(): boolean {
