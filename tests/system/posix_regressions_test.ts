@@ -25,6 +25,34 @@ const CASES: Record<string, Step[]> = {
     { op: "chown", path: "d/b", uid: -1, gid: 0 },
     { op: "write", slot: 2, seed: 1, size: 1, as: 1 },
   ],
+  "an access control list that is not there can be removed": [
+    { op: "mkdir", path: "d", mode: 0o777 },
+    { op: "removexattr", path: "d", name: "system.posix_acl_access", expect: null },
+    { op: "removexattr", path: "d", name: "system.posix_acl_default", expect: null },
+  ],
+  "a default list decides instead of the umask, and its mask follows chmod": [
+    { op: "mkdir", path: "d", mode: 0o777 },
+    // u::rwx, u:61001:rwx, g::r-x, m::rwx, o::---
+    {
+      op: "setxattr",
+      path: "d",
+      name: "system.posix_acl_default",
+      value:
+        "0200000001000700ffffffff0200070049ee000004000500ffffffff10000700ffffffff20000000ffffffff",
+      expect: null,
+    },
+    { op: "umask", mask: 0o077 },
+    { op: "open", slot: 0, path: "d/f", flags: ["RDWR", "CREAT"], mode: 0o666 },
+    { op: "mkdir", path: "d/s", mode: 0o777 },
+    { op: "getxattr", path: "d/f", name: "system.posix_acl_access" },
+    { op: "getxattr", path: "d/s", name: "system.posix_acl_default" },
+    { op: "chmod", path: "d/f", mode: 0o640 },
+    { op: "getxattr", path: "d/f", name: "system.posix_acl_access" },
+    { op: "chmod", path: "d", mode: 0o755 },
+    { op: "open", slot: 1, path: "d/f", flags: ["RDONLY"], as: 1, expect: "open" },
+    { op: "open", slot: 1, path: "d/f", flags: ["RDWR"], as: 1, expect: "EACCES" },
+    { op: "open", slot: 1, path: "d/f", flags: ["RDONLY"], as: 2, expect: "EACCES" },
+  ],
 };
 
 Deno.test("differences from the local file system that were found once", async (test) => {

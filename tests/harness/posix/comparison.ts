@@ -13,7 +13,7 @@ import type { Step } from "./generator.ts";
 /** The distribution's own: other users must be able to run it. */
 const PYTHON = "/usr/bin/python3";
 const EXECUTOR = new URL("executor.py", import.meta.url).pathname;
-const SEQUENCE_TIMEOUT_MS = 120_000;
+const SEQUENCE_TIMEOUT_MS = 300_000;
 const SHRINK_TIMEOUT_MS = 60_000;
 /** Small, so that few bytes cross many borders. */
 export const SMALL_CHUNK_BYTES = 16 * 1024;
