@@ -302,10 +302,10 @@ Deno.test("D14: the target of the old YAML file is honoured", async () => {
 
 Deno.test(`D15: with ${IDLE_FILES} files nothing is done while nothing happens`, async () => {
   await using mount = await ScratchMount.create({ env: { ZERO_UPLOAD_AFTER: "1h" } });
+  // One in ten has content, which is what the ancestor walked over once a second.
   await mount.sh(
-    `for d in $(seq 20); do mkdir $d; for i in $(seq ${
-      IDLE_FILES / 20
-    }); do echo $d-$i > $d/$i; done; done`,
+    `for d in $(seq 20); do mkdir $d; seq -f "$d/%g" ${IDLE_FILES / 20} | xargs touch; ` +
+      `for i in $(seq ${IDLE_FILES / 200}); do echo $d-$i > $d/$i; done; done`,
     { timeoutMs: 120_000 },
   );
   await mount.zeroOk(["sync", mount.mountpoint], { timeoutMs: 120_000 });
