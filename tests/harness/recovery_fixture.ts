@@ -81,8 +81,8 @@ export async function recoverFrom(
   bucket: MemoryObjectStore,
   options: { clock: CareFixture["clock"]; atMs?: number },
 ): Promise<Recovered> {
-  const directory = Deno.makeTempDirSync({ prefix: "zero-recovered-" });
   const plan = await planRecovery({ store: bucket, fileSystem: FILE_SYSTEM, atMs: options.atMs });
+  const directory = Deno.makeTempDirSync({ prefix: "zero-recovered-" });
   const result = await recoverMetadata({
     plan,
     store: bucket,
