@@ -14,6 +14,16 @@ import { CareFixture, type CareOptions, CHUNK, FILE_SYSTEM } from "./care_fixtur
 import { SeededRandom } from "./seeded_random.ts";
 
 let seeds = 100;
+let base: string | undefined;
+
+/** An empty directory that is gone when the test file has run, however its tests end. */
+export function scratch(): string {
+  if (base === undefined) {
+    const made = base = Deno.makeTempDirSync({ prefix: "zero-recovered-" });
+    globalThis.addEventListener("unload", () => Deno.removeSync(made, { recursive: true }));
+  }
+  return Deno.makeTempDirSync({ dir: base });
+}
 
 /** A mount that ships; the right to write is real. */
 export class ShippingFixture extends CareFixture {
@@ -76,7 +86,7 @@ export interface Recovered {
   result: RecoveryResult;
 }
 
-/** Recovers into a new directory, which the caller takes away. */
+/** Recovers into a new directory. */
 export async function recoverFrom(
   bucket: MemoryObjectStore,
   options: { clock: CareFixture["clock"]; atMs?: number },

@@ -13,7 +13,13 @@ import type { ObjectStore } from "../../src/object_store/object_store.ts";
 import { fromHex, hex } from "../../src/runtime/random.ts";
 import { agreeOnHead, OldCopyError } from "../../src/tiering/metadata_head.ts";
 import { CHUNK, FILE_SYSTEM } from "../harness/care_fixture.ts";
-import { assertSound, recoverFrom, ShippingFixture, treeOf } from "../harness/recovery_fixture.ts";
+import {
+  assertSound,
+  recoverFrom,
+  scratch,
+  ShippingFixture,
+  treeOf,
+} from "../harness/recovery_fixture.ts";
 
 const bytes = (value: string) => new TextEncoder().encode(value);
 
@@ -25,7 +31,7 @@ async function keysOf(bucket: MemoryObjectStore): Promise<{ key: string; length:
 
 /** A copy of a cache as a crash at this moment would leave it. */
 function copyOf(cache: string): string {
-  const copy = Deno.makeTempDirSync({ prefix: "zero-copy-" });
+  const copy = scratch();
   const { success } = new Deno.Command("cp", { args: ["-a", `${cache}/.`, copy] }).outputSync();
   assert(success);
   return copy;
