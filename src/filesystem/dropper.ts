@@ -42,6 +42,12 @@ export class Dropper {
     return this.#core.facts.pinnedUntil(inode.id) > this.#core.clock.wallMs();
   }
 
+  /** A rename, a use or another owner may have put a file under another rule since it was chosen. */
+  #asDecided(inode: number, { stamp, epoch }: { stamp: number; epoch: number }): boolean {
+    const { usage, facts } = this.#core;
+    return facts.epoch === epoch && usage.isCurrent(inode, stamp);
+  }
+
   /** Bytes freed of each file, or why not. Answers when the rows are decided; the bytes follow durably. */
   evict(argument: Commands["evict"][0], done: (results: (number | Refusal)[]) => void): void {
     const core = this.#core;
@@ -50,11 +56,12 @@ export class Dropper {
     const force = argument.force === true;
     const results = core.database.transaction(() =>
       argument.files.map((eviction, place): number | Refusal => {
-        const { inode: id, generation, keepHead = 0 } = eviction;
+        const { inode: id, generation, facts, keepHead = 0 } = eviction;
         const inode = core.inodes.get(id);
         if (inode === undefined) return "gone";
         const refusal = this.#refuse(inode, { generation, force });
         if (refusal !== undefined) return refusal;
+        if (facts !== undefined && !this.#asDecided(id, facts)) return "changed";
         if (core.maps.hasUnverified(id)) return "unverified";
         if (inode.resident > SLICE_ROWS * core.chunkSize || keepHead > 0) {
           large.push({ inode, place, eviction });

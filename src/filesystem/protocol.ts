@@ -93,6 +93,8 @@ export interface Eviction {
   inode: number;
   /** On which it was decided; refused where it has moved. */
   generation: number;
+  /** Facts on which a policy decided: refused where the file, or a directory, has changed since. */
+  facts?: { stamp: number; epoch: number };
   /** Bytes at its start that stay, as whole chunks. */
   keepHead?: number;
   /** The rule that decided, for the journal. */

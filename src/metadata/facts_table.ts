@@ -15,6 +15,8 @@ export interface FactsRow {
   generation: number;
   /** Of its row in usage; what is sorted by these facts must name it. */
   stamp: number;
+  /** Grows whenever a directory is renamed or pinned: its paths and pins may then be others. */
+  epoch: number;
   /** Of class local already. */
   kept: boolean;
   paths: string[];
@@ -98,6 +100,7 @@ export class FactsTable {
   readonly #unverified: Statement;
   readonly #xattrs: Statement;
   readonly #directories = new Map<number, Directory | undefined>();
+  epoch = 0;
 
   constructor(database: MetadataDatabase) {
     this.#one = database.statement(`${SELECT} WHERE i.id = ? AND i.mode & 61440 = 32768`);
@@ -118,6 +121,7 @@ export class FactsTable {
 
   /** A directory has been renamed or pinned: what is known of those below it may be wrong. */
   forgetDirectories(): void {
+    this.epoch++;
     this.#directories.clear();
   }
 
@@ -151,6 +155,7 @@ export class FactsTable {
       inode: row.id,
       generation: row.generation,
       stamp: row.stamp ?? 0,
+      epoch: this.epoch,
       kept: row.kept === 1,
       paths,
       size: row.size,

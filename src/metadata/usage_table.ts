@@ -221,6 +221,13 @@ export class UsageTable {
     });
   }
 
+  /** Whether nothing has happened to a file since its facts were taken at `stamp`. */
+  isCurrent(inode: number, stamp: number): boolean {
+    if (this.#batch.has(inode)) return false;
+    const row = this.#get.get(inode) as { stamp: number } | undefined;
+    return (row?.stamp ?? 0) === stamp;
+  }
+
   /** Makes files unsorted, in the order of their numbers, after `after`; undefined: all have been seen. */
   unsortSome({ after, limit }: { after: number; limit: number }): number | undefined {
     return this.#database.transaction(() => {

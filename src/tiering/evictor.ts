@@ -6,7 +6,7 @@
  */
 import type { FactsRow } from "../metadata/facts_table.ts";
 import type { QueuePlace } from "../metadata/usage_table.ts";
-import type { Refusal, SpaceReport } from "../filesystem/protocol.ts";
+import type { Eviction, Refusal, SpaceReport } from "../filesystem/protocol.ts";
 import { type Decision, printRule, type Reason, REASONS } from "../policy/decision.ts";
 import type { FileFacts } from "../policy/facts.ts";
 import { bytesToFree, isUrgent, type Pressure } from "../policy/marks.ts";
@@ -43,6 +43,9 @@ interface Relief {
   limit: Limit | undefined;
   refused: Record<string, number>;
 }
+
+/** What an eviction must still find as it was. */
+type Chosen = Required<Pick<Eviction, "generation" | "facts">>;
 
 export class Evictor {
   readonly #tiering: Tiering;
@@ -160,8 +163,8 @@ export class Evictor {
       urgent,
       residentFiles: tally.reduce((sum, each) => sum + each.files, 0),
     });
-    const generations = new Map<number, number>();
-    const queue = (name: "first" | "ranked" | "held") => this.#queue(name, generations);
+    const chosen = new Map<number, Chosen>();
+    const queue = (name: "first" | "ranked" | "held") => this.#queue(name, chosen);
     const decisions = planner.next({
       first: queue("first"),
       ranked: queue("ranked"),
@@ -175,7 +178,7 @@ export class Evictor {
         if (next.done) break;
         batch.push(next.value);
       }
-      if (batch.length > 0) await this.#evictBatch(batch, { planner, generations, run });
+      if (batch.length > 0) await this.#evictBatch(batch, { planner, chosen, run });
       else over = true;
     }
     run.limit = planner.limit;
@@ -191,7 +194,7 @@ export class Evictor {
   /** A queue of the index, a page at a time, with facts as they are then. */
   async *#queue(
     queue: "first" | "ranked" | "held",
-    generations: Map<number, number>,
+    chosen: Map<number, Chosen>,
   ): AsyncGenerator<FileFacts> {
     const { filesystem, policy } = this.#tiering;
     const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
@@ -202,7 +205,8 @@ export class Evictor {
         { queue, limit, after, needs: policy.needs },
       );
       for (const row of page.facts) {
-        generations.set(row.inode, row.generation);
+        const { generation, stamp, epoch } = row;
+        chosen.set(row.inode, { generation, facts: { stamp, epoch } });
         // Packs are verified before the eviction, which is refused where one could not be.
         yield policy.facts({ ...row, confirmed: true });
       }
@@ -212,9 +216,9 @@ export class Evictor {
 
   async #evictBatch(
     batch: Decision[],
-    { planner, generations, run }: {
+    { planner, chosen, run }: {
       planner: Planner;
-      generations: Map<number, number>;
+      chosen: Map<number, Chosen>;
       run: Relief;
     },
   ): Promise<void> {
@@ -223,7 +227,7 @@ export class Evictor {
     const answers = await filesystem.call("evict", {
       files: batch.map((decision) => ({
         inode: decision.inode,
-        generation: generations.get(decision.inode)!,
+        ...chosen.get(decision.inode)!,
         keepHead: decision.keepHead,
         why: `${printRule(decision.rule)}: ${REASONS[decision.reason]}`,
       })),

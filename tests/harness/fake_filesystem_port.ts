@@ -367,6 +367,7 @@ function factsOf(file: FakeFile): FactsRow {
     inode,
     generation,
     stamp: 0,
+    epoch: 0,
     kept: file.kept,
     paths: [file.path],
     size,

@@ -120,6 +120,35 @@ lawTest("a pin on a directory keeps what is below, to its end, whatever was deci
 });
 
 lawTest(
+  "what was renamed, used or moved with its directory since it was chosen stays",
+  (fixture) => {
+    const { kernel, engine } = fixture;
+    const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+    const inode = fixture.saved("a", data(1, CHUNK));
+    const decideThen = (change: () => void) => {
+      sortAll(fixture);
+      const { generation, stamp, epoch } = factsOf(fixture, inode);
+      change();
+      let answer: unknown;
+      const files = [{ inode, generation, facts: { stamp, epoch } }];
+      engine.ask("evict", { files }, ([result]) => answer = result);
+      fixture.work();
+      return answer;
+    };
+    const move = () => kernel.rename(1, { name: "a", newParent: directory, newName: "a" });
+    assert.equal(decideThen(() => assertDone(move())), "changed");
+    const carry = () => kernel.rename(1, { name: "dir", newParent: 1, newName: "other" });
+    assert.equal(decideThen(() => assertDone(carry())), "changed");
+    const use = () => {
+      fixture.clock.pass(2_000);
+      fixture.closeFile({ inode, handle: fixture.open(inode, 0) });
+    };
+    assert.equal(decideThen(use), "changed");
+    assert.equal(decideThen(() => {}), CHUNK);
+  },
+);
+
+lawTest(
   "a head stays while the rest of a closed file leaves, durably first, and reads come back",
   (fixture) => {
     const bytes = data(1, 5 * CHUNK + 100);

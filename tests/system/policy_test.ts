@@ -143,7 +143,9 @@ Deno.test("a preview works while the daemon is stopped, and leaves the databases
     assert.match(explained.stdout, /rest: matches/);
     assert.match(explained.stdout, /modules: no: path is \/Rest\/1\.bin/);
     const old = `${mount.directory}/policy.yaml`;
-    const diff = await mount.zeroOk(["policy", "diff", old, next], { code: 10 });
+    const diff = await mount.zeroOk(["policy", "diff", "--mount", mount.mountpoint, old, next], {
+      code: 10,
+    });
     assert.match(diff.stdout, /keep → evict/);
     assert.deepEqual(await databases(), before);
   } finally {

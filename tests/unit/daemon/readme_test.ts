@@ -4,7 +4,6 @@ import { type SettingName, SETTINGS } from "../../../src/daemon/settings.ts";
 Deno.test("the README's table of settings is that of the program", async () => {
   const readme = await Deno.readTextFile(new URL("../../../README.md", import.meta.url));
   for (const name of Object.keys(SETTINGS) as SettingName[]) {
-    if (name === "policy") continue;
     const { fallback, meaning } = SETTINGS[name];
     const cells = ["", `\`${name}\``, fallback === undefined ? "" : `\`${fallback}\``, meaning, ""];
     const row = readme.split("\n").map((line) => line.split("|").map((cell) => cell.trim()))
