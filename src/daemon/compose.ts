@@ -37,6 +37,7 @@ const NEVER_EVICT = {
   high: Number.MAX_SAFE_INTEGER,
   low: Number.MAX_SAFE_INTEGER,
   hard: Number.MAX_SAFE_INTEGER,
+  minFree: 0,
 };
 
 interface Surroundings {
@@ -93,6 +94,7 @@ export async function compose(
   });
   undo.defer(() => writeRight.release().catch((error) => log.warn(`lease: ${error}`)));
   const { offline, oldCopy } = await takeWriteRight(writeRight, identity);
+  if (oldCopy !== undefined) policy.restrain(NEVER_EVICT);
   if (oldCopy !== undefined) notes.push(`mounted read-only: ${oldCopy.message}; ${oldCopy.hint}`);
   if (offline !== undefined) {
     notes.push(`mounted offline: ${offline}; uploads begin when it answers`);
@@ -110,10 +112,8 @@ export async function compose(
   const filesystem = await startFilesystemIsolate({
     device: mounted.fd,
     cacheDirectory: cache.path,
-    ...(oldCopy === undefined ? { settings: policy.filesystemSettings } : {
-      settings: { ...policy.filesystemSettings, ...NEVER_EVICT },
-      readOnly: oldCopy.message,
-    }),
+    settings: policy.filesystemSettings,
+    ...(oldCopy === undefined ? {} : { readOnly: oldCopy.message }),
     passthrough: true,
   });
   undo.defer(() => endFilesystem(filesystem));

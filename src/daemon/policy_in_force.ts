@@ -54,6 +54,7 @@ export class PolicyInForce {
   readonly #log: LogFile;
   #loaded: LoadedPolicy;
   #filesystem: FilesystemSettings;
+  #restraint: Partial<FilesystemSettings> = {};
   #sinceMs = Date.now();
   #trouble: string | undefined;
   #looks: string | undefined;
@@ -89,7 +90,11 @@ export class PolicyInForce {
     return this.effective.values["upload.bandwidth"];
   }
   get filesystemSettings(): FilesystemSettings {
-    return this.#filesystem;
+    return { ...this.#filesystem, ...this.#restraint };
+  }
+  /** Settings that hold whatever the policy says, now and after it has changed. */
+  restrain(settings: Partial<FilesystemSettings>): void {
+    this.#restraint = settings;
   }
   get engineSettings() {
     return engineSettings(this.effective.values);
@@ -105,7 +110,7 @@ export class PolicyInForce {
 
   /** Leaves the note for commands. */
   announce(): void {
-    const { target, high, low, hard, minFree } = this.#filesystem;
+    const { target, high, low, hard, minFree } = this.filesystemSettings;
     const { uploadAfterMs, uploadDeadlineMs } = this.engineSettings;
     const note: PolicyNote = {
       file: this.#loaded.file,
@@ -160,7 +165,7 @@ export class PolicyInForce {
     try {
       const loaded = loadPolicyFile(path);
       const settled = this.#settle(loaded);
-      await filesystem.call("configure", settled);
+      await filesystem.call("configure", { ...settled, ...this.#restraint });
       this.#loaded = loaded;
       this.#filesystem = settled;
       this.#sinceMs = Date.now();
