@@ -17,6 +17,8 @@ import type { Reaper } from "./reaper.ts";
 /** Names or files that one slice looks at. */
 const SLICE = 500;
 const OPEN_FILES = 10_000;
+/** Files whose news are written at once: some ten milliseconds. */
+const NEWS = 1_000;
 /** At most so often is the engine told that something is unsorted, milliseconds. */
 const TELL_MS = 1000;
 
@@ -67,8 +69,11 @@ export class FactDesk {
   }
 
   unsorted({ limit, needs }: PolicyCommands["unsorted"][0]): PolicyCommands["unsorted"][1] {
-    const { usage, clock } = this.#core;
-    this.#settle();
+    const core = this.#core;
+    const { usage, clock } = core;
+    core.flushAll();
+    core.inodes.flushPending(Infinity);
+    usage.flush(NEWS);
     const inodes = usage.unsorted({ now: clock.wallMs(), limit });
     const facts: FactsRow[] = [];
     for (const inode of inodes) {
@@ -77,7 +82,7 @@ export class FactDesk {
       if (each === undefined || each.resident === 0) usage.setResident(inode, false);
       else facts.push(each);
     }
-    return { facts, more: inodes.length === limit };
+    return { facts, more: inodes.length === limit || usage.unflushed > 0 };
   }
 
   sort({ files }: PolicyCommands["sort"][0]): void {

@@ -41,7 +41,9 @@ const REQUESTS_PER_TURN = 128;
 const INODES_CACHED = 50_000;
 const CONTENT_FILES_OPEN = 512;
 const FLUSH_MS = 1000;
-const USAGE_FLUSH_MS = 5000;
+const USAGE_FLUSH_MS = 1000;
+/** Files whose uses are written at once: some ten milliseconds. What is left over comes next. */
+const USAGE_FLUSH_FILES = 1000;
 const EXPIRE_MS = 100;
 const HOUSEKEEPING_MS = 1000;
 /** Commits after which the WAL is moved into the database; each is some 10 to 40 KiB of it. */
@@ -194,7 +196,7 @@ export class FilesystemRuntime {
       this.#core.inodes.flushPending(Infinity);
     });
     this.#every(USAGE_FLUSH_MS, () => {
-      this.#core.usage.flush();
+      this.#core.usage.flush(USAGE_FLUSH_FILES);
       this.#core.journal.flush();
     });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());

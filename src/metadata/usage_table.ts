@@ -197,15 +197,19 @@ export class UsageTable {
    */
   queue(kind: UsageClass, { limit, after }: { limit: number; after?: QueuePlace }): QueuePlace[] {
     this.flush();
+    return this.#places(kind, { limit, after });
+  }
+
+  #places(kind: UsageClass, { limit, after }: { limit: number; after?: QueuePlace }): QueuePlace[] {
     const { rank, inode } = after ?? { rank: -Infinity, inode: 0 };
     // SQLite has no -Infinity to compare with: the lowest number stands for it.
     const lowest = Math.max(rank, -Number.MAX_VALUE);
     return this.#queue.all(kind, lowest, inode, limit) as unknown as QueuePlace[];
   }
 
-  /** Files that are to be sorted: changed ones, and those whose time has come at `now`. */
+  /** Files that are to be sorted: changed ones that are written down, and those whose time has come at `now`. */
   unsorted({ now, limit }: { now: number; limit: number }): number[] {
-    const changed = this.queue(UsageClass.UNSORTED, { limit }).map((place) => place.inode);
+    const changed = this.#places(UsageClass.UNSORTED, { limit }).map((place) => place.inode);
     if (changed.length === limit) return changed;
     const woken = this.#woken.all(Math.floor(now), limit - changed.length) as { inode: number }[];
     return [...changed, ...woken.map((row) => row.inode)];

@@ -34,7 +34,10 @@ function create(directory: string) {
 }
 
 /** Unsorted files, in the order of their numbers. */
-const unsorted = (usage: UsageTable, limit = 100) => usage.unsorted({ now: 1e12, limit });
+function unsorted(usage: UsageTable, limit = 100): number[] {
+  usage.flush();
+  return usage.unsorted({ now: 1e12, limit });
+}
 
 /** Files that may leave, by rank. */
 const order = (usage: UsageTable, limit = 100) =>
@@ -42,6 +45,7 @@ const order = (usage: UsageTable, limit = 100) =>
 
 /** Sorts all that is unsorted, by its last use. */
 function sortAll(database: MetadataDatabase, usage: UsageTable): void {
+  usage.flush();
   for (const inode of usage.unsorted({ now: 0, limit: 1000 })) {
     const row = database.statement(
       "SELECT stamp, last_used_ms AS rank FROM history.usage WHERE inode = ?",
