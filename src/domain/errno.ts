@@ -43,9 +43,6 @@ export const Errno = {
   ECONNABORTED: 103,
 } as const;
 
-/** An error number, positive. */
-export type ErrnoValue = (typeof Errno)[keyof typeof Errno];
-
 const names = new Map<number, string>(
   Object.entries(Errno).map(([name, value]) => [value, name]),
 );

@@ -306,7 +306,6 @@ export class Filesystem implements FilesystemOperations {
     const handle = this.handles.get(request.handle);
     const written = this.#withBallast(() => this.#writer.write(handle.file, request));
     if (written === PARKED) return PARKED;
-    handle.wrote = true;
     if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode, request);
     this.spaceQueue.observe();
     if ((handle.flags & (O.DSYNC | O.SYNC)) === 0 || request.fromCache) return written;

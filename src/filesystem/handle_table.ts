@@ -15,8 +15,6 @@ export interface Handle {
   /** Last chunk that was read, -1 at first, and for how many chunks it went straight on. */
   lastIndex: number;
   run: number;
-  /** Something was written through it since it was last flushed. */
-  wrote: boolean;
   /** How the program that opened it is treated; undefined: as everybody. */
   readonly treatment: Treatment | undefined;
   /** The journal knows that it has brought content back. */
@@ -46,7 +44,6 @@ export class HandleTable {
       writes,
       lastIndex: -1,
       run: 0,
-      wrote: false,
       treatment,
       recalled: false,
     };

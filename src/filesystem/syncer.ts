@@ -31,7 +31,6 @@ export class Syncer {
   fsync(handle: Handle, request: FsyncRequest): void | Parked {
     if (this.finished(request) !== undefined) return;
     this.#core.flush(handle.file);
-    handle.wrote = false;
     return this.parkUntilDurable(handle.file, request, { operation: "fsync", answer: 0 });
   }
 
@@ -123,7 +122,6 @@ export class Syncer {
     if (this.finished(request) !== undefined) return;
     const file = handle.file;
     this.#core.flush(file);
-    handle.wrote = false;
     if (!handle.writes || !file.truncated) return;
     // Replaced by truncation: like ext4, do not leave an empty file behind after a power cut. A shell
     // closes the first descriptor of `> file` before anything is written: that one does not count.

@@ -112,15 +112,6 @@ export class MapTable {
     )[0];
   }
 
-  count(inode: number, from: number, limit: number): number {
-    const row = this.#database
-      .statement(
-        `SELECT count(*) AS n FROM (SELECT 1 FROM map WHERE inode = ? AND idx >= ? LIMIT ?)`,
-      )
-      .get(inode, from, limit) as { n: number };
-    return row.n;
-  }
-
   put(inode: number, row: MapRow): void {
     this.#database.statement(
       `INSERT INTO map (inode, idx, chunk, length, resident, generation) VALUES (?, ?, ?, ?, ?, ?)

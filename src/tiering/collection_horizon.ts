@@ -2,8 +2,6 @@
  * Which dead packs the bucket may lose (law 5 b): those that no confirmed recovery point needs any more,
  * and that have been dead for longer than the grace. The one place that decides it. Pure.
  */
-import { METADATA_PREFIX } from "../format/keys.ts";
-import type { ObjectStore } from "../object_store/object_store.ts";
 
 /** How far the bucket's own copy of the metadata goes. */
 export type ShippedHistory =
@@ -42,21 +40,4 @@ export function collectionHorizon(
     case "unknown":
       return { before: 0, unknownObjects: false, reason: shipped.reason };
   }
-}
-
-/**
- * For a mount that ships no metadata: nothing was shipped, unless the bucket holds metadata after all;
- * then somebody else wrote it, and what it needs is not known here.
- */
-export async function historyWithoutShipping(
-  store: ObjectStore,
-  signal: AbortSignal,
-): Promise<ShippedHistory> {
-  for await (const object of store.list(METADATA_PREFIX, { signal })) {
-    return {
-      kind: "unknown",
-      reason: `the bucket holds ${object.key}, which this mount did not write`,
-    };
-  }
-  return { kind: "nothing" };
 }
