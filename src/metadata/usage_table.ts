@@ -159,7 +159,12 @@ export class UsageTable {
 
   #write(inode: number, news: News): void {
     const file = this.#file.get(inode) as { created: number; resident: number } | undefined;
-    if (file === undefined) return;
+    if (file === undefined) {
+      // Its end was only in memory when the last mount crashed. A row that stays would be unsorted for
+      // ever, and whoever sorts would never come to an end.
+      this.#delete.run(inode);
+      return;
+    }
     const created = Math.floor(file.created);
     const row = this.#get.get(inode) as unknown as UsageRow | undefined;
     let heat = row?.heat ?? 1;

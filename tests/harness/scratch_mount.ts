@@ -64,7 +64,9 @@ export class ScratchMount {
   /** Runs `zero` and insists on its exit code. */
   async zeroOk(args: string[], options: RunOptions & { code?: number } = {}): Promise<RunResult> {
     const result = await this.zero(args, options);
-    return requireCode(result, options.code ?? 0, `zero ${args.join(" ")}${await this.logTail()}`);
+    // Why something takes too long, the daemon itself knows best.
+    const state = result.late ? await this.describe() : await this.logTail();
+    return requireCode(result, options.code ?? 0, `zero ${args.join(" ")}${state}`);
   }
 
   /** `zero ARGS --json`, parsed. */
@@ -140,6 +142,13 @@ export class ScratchMount {
       return `\nzero.log cannot be read: ${error}`;
     }
     return text === undefined ? "" : `\nzero.log: ${text.trim().split("\n").slice(-20).join("\n")}`;
+  }
+
+  /** What the daemon says of itself just now and has written to its log, for messages. */
+  async describe(): Promise<string> {
+    const status = await this.zero(["status", this.mountpoint, "--json"], { timeoutMs: 10_000 });
+    return `\nstatus: ${status.late ? "no answer" : status.stdout}${status.stderr}${await this
+      .logTail()}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -80,6 +80,25 @@ Deno.test(
 );
 
 Deno.test(
+  "the use of a file that went just before a crash is forgotten, and does not stay unsorted for ever",
+  withDirectory((directory) => {
+    const { database, usage, file } = create(directory);
+    const [gone, stays] = [file(1).id, file(1).id];
+    usage.record(gone, 20);
+    usage.record(stays, 20);
+    usage.flush();
+    // The inode's removal is durable, the batch that would have removed its use is not.
+    database.statement("DELETE FROM inode WHERE id = ?").run(gone);
+    assert.deepEqual(unsorted(usage), [gone, stays]);
+    usage.setResident(gone, false);
+    assert.deepEqual(unsorted(usage), [stays]);
+    assert.equal(usage.unflushed, 0);
+    assert.equal(usage.lastUsed(gone), undefined);
+    database.close({ clean: true });
+  }),
+);
+
+Deno.test(
   "a queue comes by rank, in pages, and only while its files are resident and unchanged",
   withDirectory((directory) => {
     const { database, usage, file } = create(directory);

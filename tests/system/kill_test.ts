@@ -56,7 +56,7 @@ Deno.test("whatever was synced or closed before a kill -9 reads back, and nothin
     assert.deepEqual(audit.faults, [], where);
     await mount.mount();
     const { code, stdout, stderr } = await promises.check();
-    assert.equal(code, 0, `${where}\n${stdout}${stderr}${await mount.logTail()}`);
+    if (code !== 0) assert.fail(`${where}\n${stdout}${stderr}${await mount.describe()}`);
     assert.deepEqual(promises.troublesBefore(killedMs), [], where + await mount.logTail());
     // The writer's error when its file system died belongs to the round that is over.
     promises.forgetErrors();

@@ -64,7 +64,7 @@ Deno.test("whatever was fsynced before a power cut is there, whole, after it", a
     assert.deepEqual((await auditCache(mount.cache, mount.storeDirectory)).faults, [], where);
     await mount.mount();
     const { code, stdout, stderr } = await promises.check();
-    assert.equal(code, 0, `${where}\n${stdout}${stderr}${await mount.logTail()}`);
+    if (code !== 0) assert.fail(`${where}\n${stdout}${stderr}${await mount.describe()}`);
     assert.deepEqual(promises.troublesBefore(cutMs), [], where + await mount.logTail());
     promises.forgetErrors();
   }
