@@ -14,6 +14,8 @@ import { StoreError } from "../object_store/object_store.ts";
 abstract class ForwardingStore implements ObjectStore {
   constructor(readonly description: string) {}
 
+  abstract get listsAtOnce(): boolean;
+
   /** The store behind, when it may be asked. Rejects with StoreError while it may not. */
   protected abstract ready(): Promise<ObjectStore>;
   abstract close(): void;
@@ -64,6 +66,10 @@ export class LateStore extends ForwardingStore {
     this.#open = open;
   }
 
+  get listsAtOnce(): boolean {
+    return this.#store?.listsAtOnce ?? false;
+  }
+
   /** Opens now. Rejects with whatever opening rejects with. */
   ready(): Promise<ObjectStore> {
     this.#opening ??= this.#open().then((store) => {
@@ -96,6 +102,10 @@ export class VerifiedStore extends ForwardingStore {
     this.#inner = inner;
     this.#verified = options.verified;
     this.#check = options.check;
+  }
+
+  get listsAtOnce(): boolean {
+    return this.#inner.listsAtOnce ?? false;
   }
 
   get verified(): boolean {

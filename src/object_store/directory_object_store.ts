@@ -16,6 +16,7 @@ import { Closing } from "./closing.ts";
 import { DirectoryErrors } from "./directory_errors.ts";
 import { codeOf, DirectoryIdentity, syncDirectory } from "./directory_identity.ts";
 import { listDirectory } from "./directory_listing.ts";
+import { isLocalDisk } from "./local_disk.ts";
 import { namesOfKey, objectOfName, ownDirectory, versionPattern } from "./directory_paths.ts";
 import { checkKey, checkRange } from "./keys.ts";
 import {
@@ -33,6 +34,8 @@ const leftoverAgeMs = 24 * 3600 * 1000;
 
 export class DirectoryObjectStore implements ObjectStore {
   readonly description: string;
+  /** Where the directory lies on a disk of this machine: other machines' writes come by no other way. */
+  listsAtOnce = false;
   #root: string;
   #clock: Clock;
   #random: Random;
@@ -64,6 +67,7 @@ export class DirectoryObjectStore implements ObjectStore {
     await store.#errors.around({ operation: "open", key: root }, async () => {
       if (options.create) await store.#identity.create(options.random);
       await store.#removeLeftovers();
+      store.listsAtOnce = await isLocalDisk(root);
     });
     return store;
   }

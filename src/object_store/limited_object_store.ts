@@ -93,6 +93,9 @@ class Pace {
 
 export class LimitedObjectStore implements ObjectStore {
   readonly description: string;
+  get listsAtOnce(): boolean {
+    return this.#inner.listsAtOnce ?? false;
+  }
   #inner: ObjectStore;
   #closing = new Closing();
   #reads: Lane;

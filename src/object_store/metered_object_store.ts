@@ -31,6 +31,9 @@ export interface StoreMeter {
 
 export class MeteredObjectStore implements ObjectStore {
   readonly description: string;
+  get listsAtOnce(): boolean {
+    return this.#inner.listsAtOnce ?? false;
+  }
   #inner: ObjectStore;
   #calls: Record<MeteredOperation, number> = { put: 0, get: 0, head: 0, list: 0, delete: 0 };
   #failures: Record<StoreErrorKind, number> = {

@@ -75,6 +75,11 @@ export interface ObjectStore {
   /** For people: `b2://bucket/prefix`, without credentials. */
   readonly description: string;
   /**
+   * True: a listing that begins after a put was confirmed shows that object, whoever put it and
+   * whoever asks. Otherwise a listing may be late by seconds.
+   */
+  readonly listsAtOnce?: boolean;
+  /**
    * Stores all of `body` under `key`, and returns when the store has confirmed it, with a checksum
    * that the store verified. After an `unavailable` the object may exist or not.
    */

@@ -60,6 +60,9 @@ type Listed = ObjectInfo & { marker: boolean; latest: boolean };
 
 export class RetryingObjectStore implements ObjectStore {
   readonly description: string;
+  get listsAtOnce(): boolean {
+    return this.#inner.listsAtOnce ?? false;
+  }
   #inner: ObjectStore;
   #options: RetryingOptions;
   #gate: CallGate;

@@ -48,7 +48,7 @@ export interface Lease {
   /** The claim that was taken over, if any. */
   readonly tookOver: LeaseClaim | undefined;
   /**
-   * Resolves when the claim has stood for 5 seconds alone: from then on this mount may write.
+   * Resolves when the claim has stood alone for 5 seconds (at once where the store lists at once): from then on this mount may write.
    * Rejects with UserError (refused) when another mount claimed at the same time.
    */
   readonly settled: Promise<void>;
@@ -147,7 +147,8 @@ class HeldLease implements Lease {
 
   async #settle(): Promise<void> {
     const { signal } = this.#ending;
-    await sleep(this.#clock, ENGINE_LIMITS.LEASE_WAIT_MS, signal);
+    // Whoever lists after his own claim sees ours, or we see his: at once, or after a while.
+    if (!this.#store.listsAtOnce) await sleep(this.#clock, ENGINE_LIMITS.LEASE_WAIT_MS, signal);
     for (let failures = 0;; failures++) {
       try {
         return await this.#look(signal);

@@ -25,6 +25,7 @@ type GetOptions = CallOptions & {
 /** A store whose calls a test can look at, hold up and break. */
 export class ScriptedStore implements ObjectStore {
   readonly description = "memory:";
+  listsAtOnce = false;
   readonly inner: MemoryObjectStore;
   readonly puts: { key: string; bytes: number }[] = [];
   readonly gets: { key: string; offset: number; length: number }[] = [];

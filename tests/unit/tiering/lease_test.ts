@@ -56,6 +56,22 @@ Deno.test("an empty prefix is claimed, and may be written to after five seconds"
   assert.deepEqual(await bench.keys(), [claimKey(lease)]);
 });
 
+Deno.test("where listings show every put at once nobody waits, and two claims still exclude each other", async () => {
+  const bench = new Bench();
+  bench.store.listsAtOnce = true;
+  const alone = await bench.acquire("attic");
+  await alone.settled;
+  await alone.release();
+  // Both have listed before either has put.
+  const [one, two] = await Promise.allSettled(
+    (await Promise.all(["attic", "cellar"].map((machine) => bench.acquire(machine))))
+      .map((lease) => lease.settled),
+  );
+  assert.equal(one.status, "rejected");
+  assert.equal(two.status, "rejected");
+  assert.equal(bench.clock.monotonicMs(), new SimulatedClock().monotonicMs(), "no time has passed");
+});
+
 Deno.test("a second mount is refused, and told who holds and what to do", async () => {
   const bench = new Bench();
   await bench.holding("attic");
