@@ -98,6 +98,15 @@ function renderObstacles({ engine: { eviction } }: StatusReport): string[] {
   return lines;
 }
 
+/** What is recorded of accesses, for zero policy replay. */
+function renderTrace(trace: StatusReport["filesystem"]["trace"]): string[] {
+  if (trace === undefined) return [];
+  const { records, capacity, dropped, errno } = trace;
+  const lost = dropped === 0 ? "" : `; ${dropped} could not be written`;
+  const now = errno === undefined ? "" : ` (errno ${errno})`;
+  return [`trace     ${records} accesses of at most ${capacity}${lost}${now}`];
+}
+
 export function renderStatus(status: StatusReport): string {
   const { filesystem, classes } = status;
   const { space } = filesystem;
@@ -124,6 +133,7 @@ export function renderStatus(status: StatusReport): string {
     "bytes",
     ...renderClasses(classes),
   ];
+  lines.push(...renderTrace(filesystem.trace));
   if (filesystem.lostChunks > 0) lines.push(`lost      ${filesystem.lostChunks} chunks`);
   if (filesystem.defects > 0) lines.push(`defects   ${filesystem.defects}, see zero.log`);
   if (status.lastStoreError !== undefined) {

@@ -11,6 +11,8 @@ export interface CacheLayout {
   claims: string;
   /** The policy in force, as commands read it. */
   policy: string;
+  /** What was used when, in a ring. */
+  trace: string;
   log: string;
 }
 
@@ -24,6 +26,7 @@ export function cacheLayout(directory: string): CacheLayout {
     ballast: `${directory}/ballast`,
     claims: `${directory}/lease.json`,
     policy: `${directory}/policy.json`,
+    trace: `${directory}/access.trace`,
     log: `${directory}/zero.log`,
   };
 }

@@ -28,6 +28,7 @@ import type { MountRequest } from "./mount_request.ts";
 import { openStore } from "./open_store.ts";
 import { PolicyInForce } from "./policy_in_force.ts";
 import type { SettingValues } from "./settings.ts";
+import { recordAccesses } from "./access_trace_file.ts";
 import { VerifiedStore } from "./verified_store.ts";
 import { WriteRight } from "./write_right.ts";
 
@@ -115,6 +116,7 @@ export async function compose(
     settings: policy.filesystemSettings,
     ...(oldCopy === undefined ? {} : { readOnly: oldCopy.message }),
     passthrough: true,
+    ...recordAccesses(cache.layout.trace, { bytes: values["trace.size"]!, log }),
   });
   undo.defer(() => endFilesystem(filesystem));
   const exporter = new MetadataExportClient(cache.path);

@@ -95,6 +95,11 @@ export const SETTINGS = {
     fallback: "60s",
     meaning: "a writer waits so long for space before it gets ENOSPC",
   },
+  "trace.size": {
+    kind: "size",
+    fallback: "16MiB",
+    meaning: "disk for the record of accesses that zero policy replay reads; 0B for none",
+  },
   "trash.keep": {
     kind: "duration",
     fallback: "7d",

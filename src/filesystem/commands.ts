@@ -290,6 +290,7 @@ export class CommandRunner {
       waiting,
       space: this.space(),
       readOnly: core.readOnlyReason,
+      ...(core.trace === undefined ? {} : { trace: core.trace.report() }),
       lostChunks: core.chunks.lostCount(),
       served: this.served,
       defects: this.defects,

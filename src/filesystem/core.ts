@@ -24,8 +24,10 @@ import type { InodeCache } from "./inode_cache.ts";
 import type { ParkingLot } from "./parking_lot.ts";
 import { ReaderRules } from "./reader_rules.ts";
 import { StreamCache } from "./stream_cache.ts";
+import type { TraceFile } from "./trace_file.ts";
 import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
 import { UnsyncedContent } from "./unsynced_content.ts";
+import { Uses } from "./uses.ts";
 
 /** Inodes with content that was never synced: above this many, everything is synced at once. */
 const UNSYNCED_INODES = 65_536;
@@ -48,6 +50,8 @@ export interface CoreParts {
   /** Bytes per chunk. */
   chunkSize: number;
   emit: (event: FilesystemEvent) => void;
+  /** Where accesses are recorded; undefined: nowhere. */
+  trace?: TraceFile | undefined;
 }
 
 export class Core implements CoreParts {
@@ -61,6 +65,8 @@ export class Core implements CoreParts {
   readonly facts: FactsTable;
   readonly readers = new ReaderRules();
   readonly streams = new StreamCache();
+  readonly uses: Uses;
+  readonly trace: TraceFile | undefined;
   readonly files: FileTable;
   readonly store: ContentStore;
   readonly space: SpaceAccountant;
@@ -83,7 +89,6 @@ export class Core implements CoreParts {
   hurryTrims: () => void = () => {};
   #syncingAll = false;
   #waitForSyncAll: (() => void)[] = [];
-  #readTickMs = new Map<number, number>();
 
   constructor(parts: CoreParts) {
     this.database = parts.database;
@@ -106,6 +111,8 @@ export class Core implements CoreParts {
     this.settings = parts.settings;
     this.chunkSize = parts.chunkSize;
     this.emit = parts.emit;
+    this.trace = parts.trace;
+    this.uses = new Uses(parts.usage, { trace: parts.trace, wallMs: () => this.clock.wallMs() });
     this.suspect = parts.database.setting("suspect") !== undefined;
   }
 
@@ -221,6 +228,7 @@ export class Core implements CoreParts {
     inode.generation = this.database.nextGeneration();
     inode.changedMs = Math.floor(this.clock.wallMs());
     inode.dirty = true;
+    this.uses.changed(inode);
   }
 
   /** Remembers that content is not durable. */
@@ -260,16 +268,6 @@ export class Core implements CoreParts {
     } catch (error) {
       this.emit({ event: "defect", message: `the failed sync cannot be recorded: ${error}` });
     }
-  }
-
-  /** Counts a use of the file, at most one a second, for the order of eviction. */
-  used(inode: Inode): void {
-    const now = Math.floor(this.clock.wallMs());
-    const last = this.#readTickMs.get(inode.id);
-    if (last !== undefined && now - last < 1000 && now >= last) return;
-    if (this.#readTickMs.size > 4096) this.#readTickMs.clear();
-    this.#readTickMs.set(inode.id, now);
-    this.usage.record(inode.id, now);
   }
 
   charge(length: number): number {

@@ -57,6 +57,7 @@ export class FactDesk {
     core.inodes.flushPending(Infinity);
     core.usage.flush();
     core.journal.flush();
+    core.uses.flush();
   }
 
   #facts(inode: number, needs: FactNeeds): FactsRow | undefined {

@@ -136,7 +136,10 @@ export class Filesystem implements FilesystemOperations {
       unlinked: (inode, name, parent) => {
         if (isRegular(inode)) this.#trash(inode, () => this.#pathText(parent, name) ?? name);
       },
-      discard: (inode) => this.reaper.discard(inode.id),
+      discard: (inode) => {
+        core.uses.removed(inode);
+        this.reaper.discard(inode.id);
+      },
       blocks: (inode) => Math.ceil(inode.allocated / 512),
       isOpen: (inode) => this.#opener.isOpen(inode),
       changed: (inode) => this.facts.changed(inode),

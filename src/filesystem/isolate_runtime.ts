@@ -35,6 +35,7 @@ import type {
 } from "./isolate_messages.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import { ParkingLot } from "./parking_lot.ts";
+import { TraceFile } from "./trace_file.ts";
 import type { FilesystemEvent } from "./protocol.ts";
 
 const REQUESTS_PER_TURN = 128;
@@ -108,6 +109,7 @@ export class FilesystemRuntime {
 
   #makeCore(settings: IsolateStart["options"]["settings"]): Core {
     const database = this.#database;
+    const { tracePath } = this.#start.options;
     const maps = new MapTable(database);
     const total = database.statement("SELECT resident FROM total").get() as { resident: number };
     const core = new Core({
@@ -132,6 +134,7 @@ export class FilesystemRuntime {
       clock: systemClock,
       chunkSize: database.setting("chunk_size") as number,
       emit: (event) => this.#emit(event),
+      trace: tracePath === undefined ? undefined : TraceFile.open(tracePath),
     });
     const suspect = database.setting("suspect");
     core.readOnlyReason = this.#start.options.readOnly ??
@@ -198,6 +201,7 @@ export class FilesystemRuntime {
     this.#every(USAGE_FLUSH_MS, () => {
       this.#core.usage.flush(USAGE_FLUSH_FILES);
       this.#core.journal.flush();
+      this.#core.uses.flush();
     });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
     this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
@@ -305,6 +309,8 @@ export class FilesystemRuntime {
     core.inodes.flushPending(Infinity);
     core.usage.flush();
     core.journal.flush();
+    core.uses.flush();
+    core.trace?.close();
     // Nothing of a clean end is in doubt at the next mount: so its content must be on the disk.
     if (core.unsynced.size > 0) core.syncAll();
     const deadline = systemClock.monotonicMs() + END_MS;

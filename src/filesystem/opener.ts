@@ -42,6 +42,7 @@ export class Opener {
     if (writes || truncates) core.requireWritable();
     const treatment = core.readers.treat(request.pid);
     if (treatment?.recall === "deny" && !truncates && inode.resident < inode.allocated) {
+      core.uses.read(inode, treatment);
       throw new FsError(
         Errno.EACCES,
         `the policy keeps ${treatment.program} from recalling content`,
@@ -68,7 +69,8 @@ export class Opener {
     let open = absent ? OpenFlag.DIRECT_IO : OpenFlag.KEEP_CACHE;
     if (!handle.writes) open |= OpenFlag.NOFLUSH;
     else if (inode.dirty === false) core.emit({ event: "changed", inode: inode.id });
-    if (treatment?.counts !== false) core.used(inode);
+    if (handle.writes) core.uses.write(inode, treatment);
+    else core.uses.read(inode, treatment);
     return { handle: handle.id, flags: open };
   }
 

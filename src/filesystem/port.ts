@@ -24,6 +24,8 @@ export interface FilesystemIsolateOptions {
   settings: FilesystemSettings;
   /** Starts read-only for this reason (an old copy of the cache, offline …). */
   readOnly?: string;
+  /** Where accesses are recorded (trace_file.ts); undefined: nowhere. */
+  tracePath?: string;
   /** Whether the kernel may be offered passthrough. */
   passthrough: boolean;
 }

@@ -6,6 +6,7 @@
 import type { CareCommands } from "./care_protocol.ts";
 import type { PolicyCommands, ReaderRule } from "./policy_protocol.ts";
 import type { ShippingCommands } from "./shipping_protocol.ts";
+import type { TraceReport } from "./trace_file.ts";
 
 /** Where a confirmed chunk lies in the bucket. */
 export interface ChunkLocation {
@@ -257,6 +258,8 @@ export interface FilesystemReport {
   space: SpaceReport;
   /** Why the mount is read-only; undefined while it is not. */
   readOnly: string | undefined;
+  /** What is recorded of accesses; undefined: nothing. */
+  trace?: TraceReport;
   lostChunks: number;
   served: number;
   defects: number;

@@ -69,7 +69,7 @@ export class Reader {
     // Whoever looks at the beginning only, which may have been kept here for that, gets no more.
     if (last > handle.lastIndex && handle.lastIndex >= 0) this.#fetchAhead(handle, last);
     handle.lastIndex = last;
-    if (handle.treatment?.counts !== false) core.used(inode);
+    core.uses.read(inode, handle.treatment);
     return length;
   }
 

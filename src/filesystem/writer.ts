@@ -245,7 +245,7 @@ export class Writer {
       file.touched.set(index, ++core.tick);
     }
     if (!hadContent) core.usage.setResident(inode.id, true);
-    else core.used(inode);
+    else core.uses.write(inode);
   }
 }
 

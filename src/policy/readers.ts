@@ -2,21 +2,11 @@
  * Who reads decides what reading means. Matches the name of a program, as the kernel knows it (at
  * most 15 bytes), against the policy's readers; the first that matches decides. Pure.
  */
+import { ReaderClass } from "../domain/access_trace.ts";
 import { compileGlob } from "./glob.ts";
 import type { Place, Reader } from "./model.ts";
 
-/** How a reader is treated. The numbers stand in traces. */
-export const ReaderClass = {
-  /** Brings content back, and counts as use. */
-  USER: 0,
-  /** Brings content back, but does not count as use. */
-  UNCOUNTED: 1,
-  /** Is served, keeps nothing, is no use. */
-  STREAM: 2,
-  /** Is refused on evicted files, is no use. */
-  DENY: 3,
-} as const;
-export type ReaderClass = (typeof ReaderClass)[keyof typeof ReaderClass];
+export { ReaderClass } from "../domain/access_trace.ts";
 
 export interface Treatment {
   recall: Reader["recall"];

@@ -17,12 +17,14 @@ import { InodeCache } from "../../src/filesystem/inode_cache.ts";
 import { LookupCounts } from "../../src/filesystem/lookup_counts.ts";
 import { ParkingLot } from "../../src/filesystem/parking_lot.ts";
 import type { FilesystemSettings, Refusal } from "../../src/filesystem/protocol.ts";
+import { TraceFile } from "../../src/filesystem/trace_file.ts";
 import { Session } from "../../src/fuse/session.ts";
 import { ChunkTable } from "../../src/metadata/chunk_table.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { MapTable } from "../../src/metadata/map_table.ts";
 import { UsageTable } from "../../src/metadata/usage_table.ts";
 import { VersionTable } from "../../src/metadata/version_table.ts";
+import { TraceRing } from "../../src/policy/trace.ts";
 import { TimerQueue } from "../../src/runtime/timer_queue.ts";
 import { FakeEngine } from "./fake_engine.ts";
 import * as checks from "./filesystem_checks.ts";
@@ -52,6 +54,8 @@ export interface FixtureOptions {
   settings?: Partial<FilesystemSettings>;
   /** Free bytes of the cache's disk; 1 TiB unless set. */
   diskFree?: () => number;
+  /** Room for so many accesses in a trace; without it none are recorded. */
+  traceRecords?: number;
 }
 
 interface Previous {
@@ -154,6 +158,7 @@ export class FilesystemFixture {
       lot: new ParkingLot(() => this.session, () => clock.monotonicMs()),
       timers: this.timers,
       clock,
+      trace: this.#openTrace(),
       emit: (event) => {
         if (event.event === "defect") this.defects.push(event.message);
         this.engine.hear(event);
@@ -162,6 +167,14 @@ export class FilesystemFixture {
     const suspect = database.setting("suspect");
     if (suspect !== undefined) core.readOnlyReason = String(suspect);
     return core;
+  }
+
+  #openTrace(): TraceFile | undefined {
+    const { traceRecords } = this.#options;
+    if (traceRecords === undefined) return undefined;
+    const ring = TraceRing.create(traceRecords);
+    if (this.#generation === 1) Deno.writeFileSync(`${this.cache}/access.trace`, ring.bytes);
+    return TraceFile.open(`${this.cache}/access.trace`);
   }
 
   /** What the isolate does first with a cache that was mounted before. */
@@ -235,9 +248,10 @@ export class FilesystemFixture {
       this.core.flushAll();
       this.core.inodes.flushPending(Infinity);
       this.core.usage.flush();
+      this.core.uses.flush();
       this.close({ clean: true });
     }
-    for (const name of ["metadata.db", "history.db", "history.db-wal"]) {
+    for (const name of ["metadata.db", "history.db", "history.db-wal", "access.trace"]) {
       copy(name, this.cache, next);
     }
     if (how === "power cut") {
@@ -264,6 +278,7 @@ export class FilesystemFixture {
     if (this.#closed) return;
     this.#closed = true;
     this.store.closeAll();
+    this.core.trace?.close();
     this.database.close({ clean });
   }
 
