@@ -3,7 +3,12 @@
  * otherwise changes nothing: a foreign, missing or full one is refused by name.
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
-import { decodeDescriptor, type Descriptor, encodeDescriptor } from "../format/descriptor.ts";
+import {
+  decodeDescriptor,
+  type Descriptor,
+  encodeDescriptor,
+  isEncrypted,
+} from "../format/descriptor.ts";
 import { FormatError } from "../format/format_error.ts";
 import { DESCRIPTOR_KEY, ID_BYTES } from "../format/keys.ts";
 import { ChangeLog, type ShippingState } from "../metadata/change_log.ts";
@@ -50,7 +55,11 @@ export async function probe(store: ObjectStore): Promise<Probe> {
   const signal = AbortSignal.timeout(LIMITS.STORE_PROBE_MS);
   try {
     const bytes = await store.get(DESCRIPTOR_KEY, { signal });
-    return { kind: "found", descriptor: decodeDescriptor(bytes) };
+    const descriptor = decodeDescriptor(bytes);
+    if (isEncrypted(descriptor)) {
+      throw new FormatError("unknown", "it is encrypted, which this version cannot read yet");
+    }
+    return { kind: "found", descriptor };
   } catch (error) {
     if (error instanceof StoreError) {
       return error.kind === "missing" ? { kind: "absent" } : { kind: "failed", error };

@@ -3,9 +3,15 @@
 const FIRST_BYTES = 64 * 1024;
 
 export class ByteWriter {
-  #bytes = new Uint8Array(FIRST_BYTES);
-  #view = new DataView(this.#bytes.buffer);
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
   #length = 0;
+
+  /** `expected`: bytes that will be written, as far as that is known. */
+  constructor(expected: number = FIRST_BYTES) {
+    this.#bytes = new Uint8Array(expected);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
 
   get length(): number {
     return this.#length;

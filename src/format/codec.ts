@@ -2,11 +2,13 @@
  * From the plain bytes of a chunk to the bytes that are stored, and back. Never stores more than the
  * plain bytes, and never hands out bytes that are not those that the chunk id names.
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { KiB } from "../domain/units.ts";
 import { FormatError, wellFormed } from "./format_error.ts";
 import { MAX_CHUNK_BYTES } from "./limits.ts";
+import type { Secrets } from "./secrets.ts";
 
 /** How a chunk's bytes are stored. */
 export const Codec = {
@@ -34,9 +36,9 @@ export interface StoredChunk {
   codec: number;
 }
 
-/** The id of a chunk: SHA-256 of its plain bytes. */
-export function chunkId(plain: Uint8Array): Uint8Array<ArrayBuffer> {
-  return own(createHash("sha256").update(plain).digest());
+/** The id of a chunk: SHA-256 of its plain bytes; of an encrypted file system, an HMAC of them. */
+export function chunkId(plain: Uint8Array, secrets?: Secrets): Uint8Array<ArrayBuffer> {
+  return secrets?.chunkId(plain) ?? own(createHash("sha256").update(plain).digest());
 }
 
 /** Whether all bytes are zero: such a chunk is a hole and is not stored at all. */
@@ -71,10 +73,14 @@ export function encodeChunk(plain: Uint8Array): { codec: number; stored: Uint8Ar
 
 /**
  * The plain bytes of a chunk, verified: exactly `length` bytes with the id `hash`. May be `stored`
- * itself. Throws FormatError: `corrupt` for bytes that are not the chunk, `unknown` for a codec of a
+ * itself; what was encrypted must have been decrypted before (`pack_cipher.ts`). Throws FormatError: `corrupt` for bytes that are not the chunk, `unknown` for a codec of a
  * newer version.
  */
-export function decodeChunk(stored: Uint8Array, chunk: StoredChunk): Uint8Array {
+export function decodeChunk(
+  stored: Uint8Array,
+  chunk: StoredChunk,
+  secrets?: Secrets,
+): Uint8Array {
   wellFormed(
     chunk.length > 0 && chunk.length <= MAX_CHUNK_BYTES,
     () => `a chunk has 1 to ${MAX_CHUNK_BYTES} bytes, this one claims ${chunk.length}`,
@@ -84,10 +90,10 @@ export function decodeChunk(stored: Uint8Array, chunk: StoredChunk): Uint8Array 
     plain.length === chunk.length,
     () => `a chunk of ${chunk.length} bytes came back with ${plain.length}`,
   );
-  const found = createHash("sha256").update(plain).digest();
+  const found = chunkId(plain, secrets);
   wellFormed(
-    found.equals(chunk.hash),
-    () => `chunk ${toHex(chunk.hash)} came back with other bytes: their SHA-256 is ${toHex(found)}`,
+    Buffer.from(found.buffer).equals(chunk.hash),
+    () => `chunk ${toHex(chunk.hash)} came back with other bytes: their id is ${toHex(found)}`,
   );
   return plain;
 }

@@ -2,17 +2,20 @@
  * `zero.json`: says that a prefix of a bucket holds a Zero file system, which one, and how to read
  * it. Written once, when the file system is created, and never changed.
  */
+import { Buffer } from "node:buffer";
 import { invariant } from "../domain/errors.ts";
-import { refuseUnknownFeatureNames } from "./features.ts";
+import { ENCRYPTION, refuseUnknownFeatureNames } from "./features.ts";
 import { wellFormed } from "./format_error.ts";
 import {
   encodeDocument,
+  HASH_PATTERN,
   ID_PATTERN,
   parseDocument,
   refuseOtherFormat,
   TIME_PATTERN,
 } from "./json_document.ts";
 import { FORMAT_VERSION, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES } from "./limits.ts";
+import type { Secrets } from "./secrets.ts";
 
 export interface Descriptor {
   /** File system id, 32 hexadecimal digits. */
@@ -23,6 +26,8 @@ export interface Descriptor {
   features: string[];
   /** When it was created, ISO 8601, UTC. */
   created: string;
+  /** Of an encrypted file system: proof of all of this, 64 hexadecimal digits. */
+  seal?: string;
 }
 
 const WHAT = "zero.json";
@@ -43,7 +48,33 @@ export function encodeDescriptor(descriptor: Descriptor): Uint8Array<ArrayBuffer
     chunkSize: descriptor.chunkSize,
     features: descriptor.features,
     created: descriptor.created,
+    seal: descriptor.seal,
   });
+}
+
+/** Whether names and content of this file system are encrypted. */
+export function isEncrypted(descriptor: Pick<Descriptor, "features">): boolean {
+  return descriptor.features.includes(ENCRYPTION);
+}
+
+/** The descriptor with its seal. */
+export function sealDescriptor(descriptor: Descriptor, secrets: Secrets): Descriptor {
+  return { ...descriptor, seal: sealOf(descriptor, secrets) };
+}
+
+/** Throws FormatError unless this is what was written when the file system was created, with these secrets. */
+export function checkSeal(descriptor: Descriptor, secrets: Secrets): void {
+  wellFormed(
+    descriptor.seal === sealOf(descriptor, secrets),
+    () => `${WHAT} is not what was written with this key`,
+  );
+}
+
+function sealOf(descriptor: Descriptor, secrets: Secrets): string {
+  const { fileSystem, chunkSize, features, created } = descriptor;
+  const lines = [FORMAT_VERSION, fileSystem, chunkSize, features.join(","), created];
+  const text = new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
+  return Buffer.from(secrets.descriptorSeal(text)).toString("hex");
 }
 
 /** Reads `zero.json`. Throws FormatError; another format or feature is refused by name. */
@@ -57,10 +88,12 @@ export function decodeDescriptor(bytes: Uint8Array): Descriptor {
     isChunkSize(chunkSize),
     () => `'chunkSize' in ${WHAT} is ${chunkSize}, not a power of two from 4 KiB to 64 MiB`,
   );
+  const seal = features.includes(ENCRYPTION) ? fields.text("seal", HASH_PATTERN) : undefined;
   return {
     fileSystem: fields.text("fileSystem", ID_PATTERN),
     chunkSize,
     features,
     created: fields.text("created", TIME_PATTERN),
+    ...(seal === undefined ? {} : { seal }),
   };
 }

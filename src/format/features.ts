@@ -1,14 +1,20 @@
 /**
  * Feature bits: what a reader must understand to read an object at all. An object with a bit that is
- * not named here, or that this version does not read, is refused by name.
+ * not named here, or that this version does not read, is refused by name; so is a plain object in an
+ * encrypted file system, and the reverse.
  */
 import { FormatError } from "./format_error.ts";
 
-/** Name of each assigned bit, by bit number. `encryption` is reserved and not yet written. */
-const assigned: readonly string[] = ["encryption"];
+/** In `features` of zero.json. */
+export const ENCRYPTION = "encryption";
+/** In binary objects. */
+export const ENCRYPTED = 1;
+
+/** Name of each assigned bit, by bit number. */
+const assigned: readonly string[] = [ENCRYPTION];
 
 /** Bits that this version reads. */
-const SUPPORTED = 0;
+const SUPPORTED = ENCRYPTED;
 
 /** Throws an `unknown` FormatError that names the features in `bits` that this version cannot read. */
 export function refuseUnknownFeatures(bits: number, what: string): void {
@@ -21,6 +27,23 @@ export function refuseUnknownFeatures(bits: number, what: string): void {
   throw new FormatError(
     "unknown",
     `${what} needs features that this version cannot read: ${names.join(", ")}`,
+  );
+}
+
+/** Throws unless these bits are known, and say of encryption what the file system says. */
+export function requireFeatures(
+  bits: number,
+  expected: { encrypted: boolean },
+  what: string,
+): void {
+  refuseUnknownFeatures(bits, what);
+  const encrypted = (bits & ENCRYPTED) !== 0;
+  if (encrypted === expected.encrypted) return;
+  throw new FormatError(
+    "corrupt",
+    encrypted
+      ? `${what} is encrypted, and this file system is not`
+      : `${what} is not encrypted, and this file system is: somebody else put it here`,
   );
 }
 

@@ -1,11 +1,11 @@
 /**
- * Reads the structure of a pack: header, index and footer, from the whole object or from its ends.
+ * Reads the structure of a pack of a file system that is not encrypted: header, index and footer, from the whole object or from its ends.
  * Checks every count and length against the object's real length before it allocates, and throws
  * FormatError for whatever does not agree. Chunks themselves are verified by `decodeChunk`.
  */
 import { createHash } from "node:crypto";
 import { Codec, HASH_BYTES } from "./codec.ts";
-import { refuseUnknownFeatures } from "./features.ts";
+import { requireFeatures } from "./features.ts";
 import { FormatError, wellFormed } from "./format_error.ts";
 import { ID_BYTES } from "./keys.ts";
 import { FORMAT_VERSION, MAX_CHUNK_BYTES, MAX_PACK_BYTES, MAX_PACK_CHUNKS } from "./limits.ts";
@@ -35,8 +35,8 @@ export interface PackFooter {
   hash: Uint8Array;
 }
 
-/** Reads the first 48 bytes of a pack. */
-export function readPackHeader(bytes: Uint8Array): PackHeader {
+/** Reads the first 48 bytes of a pack, which must be encrypted or not as the file system is. */
+export function readPackHeader(bytes: Uint8Array, options = { encrypted: false }): PackHeader {
   wellFormed(bytes.length >= HEADER_BYTES, () => `a pack of ${bytes.length} bytes has no header`);
   const view = viewOf(bytes);
   checkIdentity(bytes.subarray(0, PACK_MAGIC.length), {
@@ -44,15 +44,19 @@ export function readPackHeader(bytes: Uint8Array): PackHeader {
     features: view.getUint32(Header.features, true),
     reserved: view.getUint16(Header.zero, true),
     where: "header",
-  });
+  }, options);
   return {
     fileSystem: bytes.slice(Header.fileSystem, Header.fileSystem + ID_BYTES),
     pack: bytes.slice(Header.pack, Header.pack + ID_BYTES),
   };
 }
 
-/** Reads the last 64 bytes of a pack object that is `objectLength` bytes long. */
-export function readPackFooter(bytes: Uint8Array, objectLength: number): PackFooter {
+/** Checks what every footer has. `bytes` are the last 64 of an object that is `objectLength` long. */
+export function checkPackEnd(
+  bytes: Uint8Array,
+  objectLength: number,
+  options: { encrypted: boolean },
+): DataView {
   wellFormed(
     bytes.length === FOOTER_BYTES && objectLength >= HEADER_BYTES + ENTRY_BYTES + FOOTER_BYTES,
     () => `a pack of ${objectLength} bytes has no footer`,
@@ -67,20 +71,36 @@ export function readPackFooter(bytes: Uint8Array, objectLength: number): PackFoo
     features: view.getUint32(Footer.features, true),
     reserved: view.getUint16(Footer.zero, true),
     where: "footer",
-  });
-  const indexOffset = Number(view.getBigUint64(Footer.indexOffset, true));
-  const indexLength = view.getUint32(Footer.indexLength, true);
-  const count = view.getUint32(Footer.count, true);
+  }, options);
+  return view;
+}
+
+/** Checks where an index claims to lie; `overhead`: by how much it is longer than its entries. */
+export function checkPlace(
+  place: { indexOffset: number; indexLength: number; count: number },
+  options: { objectLength: number; overhead: number },
+): void {
+  const { indexOffset, indexLength, count } = place;
+  const { objectLength, overhead } = options;
   wellFormed(
     count >= 1 && count <= MAX_PACK_CHUNKS,
     () => `a pack holds 1 to ${MAX_PACK_CHUNKS} chunks, this one claims ${count}`,
   );
   wellFormed(
-    indexLength === count * ENTRY_BYTES &&
+    indexLength === count * ENTRY_BYTES + overhead &&
       indexOffset === objectLength - FOOTER_BYTES - indexLength && indexOffset > HEADER_BYTES,
     () =>
       `index of ${count} chunks at ${indexOffset} with ${indexLength} bytes in a pack of ${objectLength}`,
   );
+}
+
+/** Reads the last 64 bytes of a pack object that is `objectLength` bytes long. */
+export function readPackFooter(bytes: Uint8Array, objectLength: number): PackFooter {
+  const view = checkPackEnd(bytes, objectLength, { encrypted: false });
+  const indexOffset = Number(view.getBigUint64(Footer.indexOffset, true));
+  const indexLength = view.getUint32(Footer.indexLength, true);
+  const count = view.getUint32(Footer.count, true);
+  checkPlace({ indexOffset, indexLength, count }, { objectLength, overhead: 0 });
   return {
     indexOffset,
     indexLength,
@@ -102,10 +122,19 @@ export function readPackIndex(
   const digest = createHash("sha256").update(header.subarray(0, HEADER_BYTES)).update(index)
     .digest();
   wellFormed(digest.equals(footer.hash), () => "the pack's index does not have the hash it claims");
+  return readPackEntries(index, { ...footer, overhead: 0 });
+}
+
+/** Reads the entries of an index; `overhead`: by how much stored bytes are longer than encoded ones. */
+export function readPackEntries(
+  index: Uint8Array,
+  options: { count: number; indexOffset: number; overhead: number },
+): PackEntry[] {
+  const { count, indexOffset, overhead } = options;
   const view = viewOf(index);
   const entries: PackEntry[] = [];
   let expected = HEADER_BYTES;
-  for (let ordinal = 0; ordinal < footer.count; ordinal++) {
+  for (let ordinal = 0; ordinal < count; ordinal++) {
     const at = ordinal * ENTRY_BYTES;
     const entry: PackEntry = {
       hash: index.slice(at + Entry.hash, at + Entry.hash + HASH_BYTES),
@@ -114,13 +143,13 @@ export function readPackIndex(
       length: view.getUint32(at + Entry.length, true),
       codec: view.getUint8(at + Entry.codec),
     };
-    checkEntry(entry, { ordinal, expected });
+    checkEntry(entry, { ordinal, expected, overhead });
     expected += entry.stored;
     entries.push(entry);
   }
   wellFormed(
-    expected === footer.indexOffset,
-    () => `the chunks of a pack end at ${expected}, its index begins at ${footer.indexOffset}`,
+    expected === indexOffset,
+    () => `the chunks of a pack end at ${expected}, its index begins at ${indexOffset}`,
   );
   return entries;
 }
@@ -141,8 +170,12 @@ export function storedBytes(object: Uint8Array, entry: PackEntry): Uint8Array {
   return object.subarray(entry.offset, entry.offset + entry.stored);
 }
 
-function checkEntry(entry: PackEntry, place: { ordinal: number; expected: number }): void {
-  const { ordinal, expected } = place;
+function checkEntry(
+  entry: PackEntry,
+  place: { ordinal: number; expected: number; overhead: number },
+): void {
+  const { ordinal, expected, overhead } = place;
+  const encoded = entry.stored - overhead;
   if (entry.codec !== Codec.PLAIN && entry.codec !== Codec.ZSTD) {
     throw new FormatError(
       "unknown",
@@ -158,9 +191,7 @@ function checkEntry(entry: PackEntry, place: { ordinal: number; expected: number
     () => `chunk ${ordinal} of a pack lies at ${entry.offset} instead of ${expected}`,
   );
   wellFormed(
-    entry.codec === Codec.PLAIN
-      ? entry.stored === entry.length
-      : entry.stored >= 1 && entry.stored < entry.length,
+    entry.codec === Codec.PLAIN ? encoded === entry.length : encoded >= 1 && encoded < entry.length,
     () => `chunk ${ordinal} of a pack claims ${entry.stored} stored bytes for ${entry.length}`,
   );
 }
@@ -168,6 +199,7 @@ function checkEntry(entry: PackEntry, place: { ordinal: number; expected: number
 function checkIdentity(
   magic: Uint8Array,
   found: { version: number; features: number; reserved: number; where: string },
+  options: { encrypted: boolean },
 ): void {
   wellFormed(
     PACK_MAGIC.every((byte, i) => magic[i] === byte),
@@ -179,7 +211,7 @@ function checkIdentity(
       `a pack of format ${found.version}; this version reads format ${FORMAT_VERSION}`,
     );
   }
-  refuseUnknownFeatures(found.features, "a pack");
+  requireFeatures(found.features, options, "a pack");
   wellFormed(found.reserved === 0, () => `reserved bytes in the ${found.where} of a pack are set`);
 }
 

@@ -132,6 +132,7 @@ export class PackBuilder {
       writer: new PackWriter({
         fileSystem,
         pack: random.bytes(16),
+        encrypted: false,
         limits: { bytes: settings.packBytes, chunks: settings.packChunks },
       }),
       targets: [],

@@ -79,7 +79,7 @@ export class Repacker {
 
   #newWriter(): PackWriter {
     const { fileSystem, random } = this.#options;
-    return new PackWriter({ fileSystem, pack: random.bytes(16) });
+    return new PackWriter({ fileSystem, pack: random.bytes(16), encrypted: false });
   }
 
   /** Stored bytes of chunks that lie next to each other; those that are what their ids say. */

@@ -153,7 +153,7 @@ Deno.test("another version, feature and record are refused by name", () => {
     return bytes;
   };
   throwsFormat(() => decodeMetadataObject(change(8, 2)), /format 2; this version reads format 1/);
-  throwsFormat(() => decodeMetadataObject(change(12, 1)), /encryption/);
+  throwsFormat(() => decodeMetadataObject(change(12, 2)), /bit 1/);
   throwsFormat(() => decodeMetadataObject(change(10, 9)), /kind 9/);
   throwsFormat(() => decodeMetadataObject(change(109, 2)), /schema 2/);
   const unknown = new Uint8Array(16);

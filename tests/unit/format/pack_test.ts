@@ -18,7 +18,11 @@ import { SeededRandom } from "../../harness/seeded_random.ts";
 const fileSystem = new Uint8Array(16).fill(7);
 
 function build(chunks: Uint8Array[]): Uint8Array {
-  const writer = new PackWriter({ fileSystem, pack: new Uint8Array(16).fill(9) });
+  const writer = new PackWriter({
+    fileSystem,
+    pack: new Uint8Array(16).fill(9),
+    encrypted: false,
+  });
   for (const plain of chunks) {
     writer.add({ hash: chunkId(plain), length: plain.length, ...encodeChunk(plain) });
   }
@@ -124,12 +128,12 @@ Deno.test("a pack of a newer format, or with unknown features, is refused by nam
     () => readPackHeader(newer),
     { name: "FormatError", kind: "unknown", message: /format 2/ },
   );
-  const encrypted = object.slice();
-  encrypted[Header.features] = 1;
-  encrypted[Header.features + 3] = 0x80;
+  const featured = object.slice();
+  featured[Header.features] = 2;
+  featured[Header.features + 3] = 0x80;
   assert.throws(
-    () => readPackHeader(encrypted),
-    { name: "FormatError", kind: "unknown", message: /encryption, bit 31/ },
+    () => readPackHeader(featured),
+    { name: "FormatError", kind: "unknown", message: /bit 1, bit 31/ },
   );
 });
 
@@ -147,6 +151,7 @@ Deno.test("a pack takes no chunk beyond its bounds, but any chunk as its first",
   const writer = new PackWriter({
     fileSystem,
     pack: new Uint8Array(16),
+    encrypted: false,
     limits: { bytes: 1000, chunks: 2 },
   });
   const chunk = (length: number) => {
