@@ -146,7 +146,13 @@ export class Rebuild {
     );
   }
 
+  /** The bucket is told that a version or a pack is gone, and not that its list is: it is gone with it. */
+  #has(table: "version" | "pack", id: number): boolean {
+    return this.#database.statement(`SELECT 1 FROM ${table} WHERE id = ?`).get(id) !== undefined;
+  }
+
   #versionList(version: number, runs: ChunkRun[]): void {
+    if (!this.#has("version", version)) return;
     const insert = this.#database.statement("INSERT INTO version_chunk VALUES (?, ?, ?, ?)");
     for (const { index, chunk, count, length } of runs) {
       for (let i = 0; i < count; i++) insert.run(version, index + i, chunk + i, length);
@@ -168,10 +174,15 @@ export class Rebuild {
   }
 
   #packList(pack: number, chunks: PackChunk[]): void {
+    if (!this.#has("pack", pack)) return;
+    // A chunk that was moved may stand in two lists where one was told before the move and the other
+    // after it. It only ever moves to a newer pack, whose list comes later here.
     for (const chunk of chunks) {
       this.#run(
         `INSERT INTO chunk (id, hash, pack, ordinal, offset, stored, length, codec, lost)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+           pack = excluded.pack, ordinal = excluded.ordinal, offset = excluded.offset,
+           stored = excluded.stored, codec = excluded.codec, lost = excluded.lost`,
         chunk.id,
         chunk.hash,
         pack,

@@ -57,13 +57,21 @@ export interface MetadataExportPort {
   close(): void;
 }
 
+/** Where objects, groups and segments end. */
+export type ExportLimits =
+  & Record<"OBJECT_KEYS" | "OBJECT_BYTES" | "SEGMENT_BYTES" | "GROUP_KEYS" | "READ_MS", number>
+  & { SEGMENT_KEYS: Record<RecordTable, number> };
+
 /** The same answers, at once. */
 export class MetadataExporter {
   readonly #reader: ExportReader;
+  readonly #limits: ExportLimits;
   #segment: { payload: Uint8Array; count: number } | undefined;
 
-  constructor(directory: string) {
+  /** Other limits than the usual ones are for tests. */
+  constructor(directory: string, limits: Partial<ExportLimits> = {}) {
     this.#reader = new ExportReader(directory);
+    this.#limits = { ...LIMITS, SEGMENT_KEYS, ...limits };
   }
 
   unshipped(limit: number): number {
@@ -97,31 +105,31 @@ export class MetadataExporter {
     const startedMs = performance.now();
     let after: LoggedKey | undefined;
     for (let total = 0;;) {
-      const keys = this.#reader.changes(after, LIMITS.OBJECT_KEYS);
+      const keys = this.#reader.changes(after, this.#limits.OBJECT_KEYS);
       if (keys.length === 0) return { payloads, complete: true };
       const into = new ByteWriter();
       let count = 0;
       for (const key of keys) {
         encodeRecord(into, this.#reader.record(key));
         count++;
-        if (into.length >= LIMITS.OBJECT_BYTES) break;
+        if (into.length >= this.#limits.OBJECT_BYTES) break;
       }
       const taken = keys.slice(0, count);
       payloads.push({ payload: into.finish(), keys: taken });
       after = taken.at(-1);
       total += count;
-      if (count === keys.length && keys.length < LIMITS.OBJECT_KEYS) {
+      if (count === keys.length && keys.length < this.#limits.OBJECT_KEYS) {
         return { payloads, complete: true };
       }
       const spentMs = performance.now() - startedMs;
-      if (total >= LIMITS.GROUP_KEYS || spentMs >= LIMITS.READ_MS) {
+      if (total >= this.#limits.GROUP_KEYS || spentMs >= this.#limits.READ_MS) {
         return { payloads, complete: this.#reader.changes(after, 1).length === 0 };
       }
     }
   }
 
   segment({ table, after }: { table: RecordTable; after: number }): SegmentFacts | undefined {
-    const average = SEGMENT_KEYS[table];
+    const average = this.#limits.SEGMENT_KEYS[table];
     return this.#reader.read(() => {
       const keys = this.#reader.keys(table, after, average * LIMITS.SEGMENT_STRETCH);
       if (keys.length === 0) return undefined;
@@ -130,7 +138,7 @@ export class MetadataExporter {
       for (const key of keys) {
         encodeRecord(into, this.#reader.record({ table, key }));
         count++;
-        if (isBorder(key, average) || into.length >= LIMITS.SEGMENT_BYTES) break;
+        if (isBorder(key, average) || into.length >= this.#limits.SEGMENT_BYTES) break;
       }
       const payload = into.finish();
       this.#segment = { payload, count };

@@ -32,6 +32,7 @@ import { decodeBytes, encodeFile } from "../../src/tiering/compute_jobs.ts";
 import type { ComputePort } from "../../src/tiering/compute_port.ts";
 import { Engine } from "../../src/tiering/engine.ts";
 import { GarbageCollector } from "../../src/tiering/garbage_collector.ts";
+import type { ExportLimits } from "../../src/tiering/metadata_exporter.ts";
 import type { WritingRight } from "../../src/tiering/metadata_sender.ts";
 import { Repacker } from "../../src/tiering/repacker.ts";
 import { DEFAULT_ENGINE_SETTINGS } from "../../src/tiering/settings.ts";
@@ -111,6 +112,8 @@ export interface CareOptions {
   cache?: string;
   /** Metadata is shipped. */
   shipping?: { right: Promise<WritingRight>; intervalMs?: number; snapshotBytes?: number };
+  /** Where metadata objects end, for tests of what lies between two. */
+  exportLimits?: Partial<ExportLimits>;
 }
 
 export class CareFixture {
@@ -134,7 +137,7 @@ export class CareFixture {
   readonly #timers = new TimerQueue(() => this.clock.monotonicMs());
   readonly #listeners = new Set<(event: FilesystemEvent) => void>();
   readonly #runner: CommandRunner;
-  readonly #exporter: PromptExporter;
+  readonly exporter: PromptExporter;
   #closed = false;
 
   constructor(options: CareOptions = {}) {
@@ -158,7 +161,7 @@ export class CareFixture {
     this.#runner = new CommandRunner(this.filesystem, { stop: (_, done) => done() });
     this.kernel.init();
     this.port = this.#makePort();
-    this.#exporter = new PromptExporter(this.cache);
+    this.exporter = new PromptExporter(this.cache, options.exportLimits);
     const random = new SeededRandom(options.seed ?? 7);
     const log = (level: string, message: string, fields?: Record<string, unknown>) =>
       void this.log.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`);
@@ -178,7 +181,7 @@ export class CareFixture {
       mayWrite: Promise.resolve(),
       ...(options.shipping === undefined ? {} : {
         metadata: {
-          exporter: this.#exporter,
+          exporter: this.exporter,
           right: options.shipping.right,
           intervalMs: options.shipping.intervalMs ?? 60_000,
           snapshotBytes: options.shipping.snapshotBytes,
@@ -386,7 +389,7 @@ export class CareFixture {
     if (this.#closed) return;
     this.#closed = true;
     await this.clock.until(this.engine.stop());
-    this.#exporter.close();
+    this.exporter.close();
     this.core.flushAll();
     this.core.inodes.flushPending(Infinity);
     this.core.usage.flush();

@@ -1,20 +1,26 @@
 /** The metadata exporter without an isolate, for simulated clocks; reads the same database files. */
-import { MetadataExporter, type MetadataExportPort } from "../../src/tiering/metadata_exporter.ts";
+import {
+  type ExportLimits,
+  MetadataExporter,
+  type MetadataExportPort,
+} from "../../src/tiering/metadata_exporter.ts";
 
 export class PromptExporter implements MetadataExportPort {
   readonly #directory: string;
+  readonly #limits: Partial<ExportLimits>;
   #inner: MetadataExporter | undefined;
   /** Runs before each request; what it throws is the answer. */
   before: (call: string) => void | Promise<void> = () => {};
 
-  constructor(directory: string) {
+  constructor(directory: string, limits: Partial<ExportLimits> = {}) {
     this.#directory = directory;
+    this.#limits = limits;
   }
 
   async #ask<T>(call: string, action: (exporter: MetadataExporter) => T): Promise<T> {
     await Promise.resolve();
     await this.before(call);
-    return action(this.#inner ??= new MetadataExporter(this.#directory));
+    return action(this.#inner ??= new MetadataExporter(this.#directory, this.#limits));
   }
 
   unshipped(limit: number) {
