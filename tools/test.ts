@@ -4,7 +4,7 @@
  *   deno run -A tools/test.ts TIER…     tidy | unit | integration | system | ok | all | soak
  *
  * `ok` is format, lint, type check, tidy, unit and integration; `all` adds system; `soak` is
- * integration and system at full size (ZERO_SOAK=1). A tier that crashes, does not type-check, takes
+ * unit, integration and system at full size (ZERO_SOAK=1). A tier that crashes, does not type-check, takes
  * too long or runs no test counts as failed. The very last line is `N passed, N failed` (with
  * `, N skipped` where there are any); the exit code is 0 only when nothing failed.
  *
@@ -30,7 +30,7 @@ const PLANS: Record<string, readonly Step[]> = {
   system: ["system"],
   ok: ["fmt", "lint", "check", "tidy", "unit", "integration"],
   all: ["fmt", "lint", "check", "tidy", "unit", "integration", "system"],
-  soak: ["integration", "system"],
+  soak: ["unit", "integration", "system"],
 };
 const TIMEOUT_MINUTES: Record<Step, number> = {
   fmt: 2,

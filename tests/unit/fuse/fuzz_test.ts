@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { Session } from "../../../src/fuse/session.ts";
 import { KernelSimulator } from "../../harness/kernel_simulator.ts";
 import { MemoryFilesystem } from "../../harness/memory_filesystem.ts";
+import { runs } from "../../harness/runs.ts";
 
 /** A device that replays requests and notes which uniques were answered how. */
 function fuzzed(acl: boolean) {
@@ -82,7 +83,7 @@ Deno.test("random requests never throw out of serve and are answered at most onc
         assert.equal(answered.at(-1)!.error, 0);
       },
     ),
-    { numRuns: 400 },
+    runs(400),
   );
 });
 
@@ -97,7 +98,7 @@ Deno.test("any bytes at all are survived", () => {
       kernel.rawBytes(bytes);
       assert.ok(answered.length <= 1);
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });
 

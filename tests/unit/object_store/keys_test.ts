@@ -7,6 +7,7 @@ import {
 } from "../../../src/object_store/directory_paths.ts";
 import { compareKeys, keyFault } from "../../../src/object_store/keys.ts";
 import { StoreError } from "../../../src/object_store/object_store.ts";
+import { runs } from "../../harness/runs.ts";
 
 const versionId = "0".repeat(31) + "a";
 const text = fc.string({ unit: "binary", maxLength: 60 });
@@ -45,7 +46,7 @@ Deno.test("a directory store finds the key in the names that it made, and leaves
         assert.match(name, /^[A-Za-z0-9_%-][A-Za-z0-9_.%-]*$/);
       }
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { loadPolicy } from "../../../src/policy/load.ts";
+import { runs } from "../../harness/runs.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 const load = (text: string) => loadPolicy(text, { file: "p.yaml", now: NOW });
@@ -244,7 +245,7 @@ Deno.test("no text makes the loader throw, and what is wrong has a place in the 
         assert.ok(problem.column >= 1 && problem.column <= lines[problem.line - 1].length + 1);
       }
     }),
-    { numRuns: 1000 },
+    runs(1000),
   );
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 60 }), (text) => {
@@ -255,6 +256,6 @@ Deno.test("no text makes the loader throw, and what is wrong has a place in the 
         } }, keep: pinned }`,
       );
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });

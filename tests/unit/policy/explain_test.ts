@@ -9,6 +9,7 @@ import { Rules } from "../../../src/policy/outcome.ts";
 import { plan } from "../../../src/policy/plan.ts";
 import { queueKey, timeline } from "../../../src/policy/timeline.ts";
 import { anyFile, anyPolicy, CHUNK, DAY, file, HOUR, NOW, policyOf, usage } from "./helpers.ts";
+import { runs } from "../../harness/runs.ts";
 
 const POLICY = `evict: { min_residence: 1h }
 rules:
@@ -63,7 +64,7 @@ Deno.test("the timeline agrees with the judgement at every later time", () => {
       assert.equal(stage.judgement.outcome.rule, judged.outcome.rule);
       assert.equal(stage.judgement.block, judged.block);
     }),
-    { numRuns: 1000 },
+    runs(1000),
   );
 });
 

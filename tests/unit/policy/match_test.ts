@@ -7,6 +7,7 @@ import type { FileFacts } from "../../../src/policy/facts.ts";
 import { compileGlob, expandBraces, globProblem } from "../../../src/policy/glob.ts";
 import { compileMatch, flipsOf, matches } from "../../../src/policy/match.ts";
 import { DAY, file, HOUR, NOW, policyOf } from "./helpers.ts";
+import { runs } from "../../harness/runs.ts";
 
 /** Whether a rule with these terms matches the file. */
 function matched(terms: string, facts: FileFacts, now = NOW): boolean {
@@ -115,7 +116,7 @@ Deno.test("a match answers the same between the times at which it says that it m
       const flips = flipsOf(match, view(from)).some((flip) => flip > from && flip <= to);
       if (!flips) assert.equal(matches(match, view(from)), matches(match, view(to)));
     }),
-    { numRuns: 3000 },
+    runs(3000),
   );
 });
 
@@ -153,7 +154,7 @@ Deno.test("where a glob is said to cover another one, it matches all that the ot
         }
       },
     ),
-    { numRuns: 3000 },
+    runs(3000),
   );
   assert.ok(proofs > 100, `only ${proofs} pairs were covered`);
 });

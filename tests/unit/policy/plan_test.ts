@@ -7,6 +7,7 @@ import type { Policy } from "../../../src/policy/model.ts";
 import { Rules } from "../../../src/policy/outcome.ts";
 import { type Plan, plan } from "../../../src/policy/plan.ts";
 import { anyFile, anyPolicy, NOW, usage } from "./helpers.ts";
+import { runs } from "../../harness/runs.ts";
 
 interface World {
   facts: FileFacts[];
@@ -32,8 +33,8 @@ const planOf = ({ facts, policy, usage }: World, now = NOW): Plan =>
   plan({ facts, usage, policy, now });
 const evicted = (made: Plan) =>
   new Set(made.decisions.filter((each) => each.verdict === "evict").map((each) => each.inode));
-const check = (property: (world: World) => void, numRuns = 300) =>
-  fc.assert(fc.property(anyWorld, property), { numRuns });
+const check = (property: (world: World) => void, full = 300) =>
+  fc.assert(fc.property(anyWorld, property), runs(full));
 
 Deno.test("nothing dirty, open, pinned, local or unconfirmed is ever evicted", () => {
   let evictions = 0;
@@ -114,7 +115,7 @@ Deno.test("the same input gives the same plan, in whatever order the files come"
       assert.deepEqual(again.totals, made.totals);
       assert.deepEqual(again.unmet, made.unmet);
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 
@@ -140,7 +141,7 @@ Deno.test("a pin that is added, or lasts longer, never makes that file leave", (
         assert.ok(!leftPinned.has(chosen.inode) || hours === 0);
       }
     }),
-    { numRuns: 300 },
+    runs(300),
   );
 });
 
@@ -155,7 +156,7 @@ Deno.test("a lower target never evicts less", () => {
       const all = evicted(more);
       for (const inode of evicted(less)) assert.ok(all.has(inode));
     }),
-    { numRuns: 300 },
+    runs(300),
   );
 });
 

@@ -6,6 +6,7 @@ import { GiB, MiB } from "../../../src/domain/units.ts";
 import type { Weights } from "../../../src/policy/model.ts";
 import { rankOf, recallCost, scoreAt } from "../../../src/policy/rank.ts";
 import { DAY, NOW } from "./helpers.ts";
+import { runs } from "../../harness/runs.ts";
 
 const anyRanked = fc.record({
   size: fc.oneof(fc.nat(10_000), fc.nat(GiB), fc.integer({ min: 0, max: 2 ** 45 })),
@@ -53,7 +54,7 @@ Deno.test("the order by rank equals the order by the formula, at any time", () =
         assert.ok(Math.abs(difference - ranks) < 1e-9 * large, `${difference} ${ranks}`);
       },
     ),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 

@@ -17,6 +17,7 @@ import {
 } from "../../../src/policy/replay.ts";
 import { type TraceEvent, TraceKind } from "../../../src/policy/trace.ts";
 import { anyPolicy, CHUNK, DAY, file, HOUR, NOW, policyOf } from "./helpers.ts";
+import { runs } from "../../harness/runs.ts";
 
 const read = (inode: number, about: Partial<TraceEvent> = {}): TraceEvent => ({
   timeMs: NOW,
@@ -221,7 +222,7 @@ Deno.test("a policy's replay agrees with a plan made anew over all files at each
       const { hits, recalledBytes, evictions: gone, evictedBytes, unmet } = fast;
       assert.deepEqual({ hits, recalledBytes, evictions: gone, evictedBytes, unmet }, slow);
     }),
-    { numRuns: 400 },
+    runs(400),
   );
   assert.ok(evictions > 400, `only ${evictions} evictions were compared`);
 });
@@ -235,7 +236,7 @@ Deno.test("LRU and Belady agree with sorting all files at each eviction", () => 
         const fast = { hits, recalledBytes, evictions, evictedBytes, unmet };
         assert.deepEqual(fast, slowly(contender, options));
       }),
-      { numRuns: 300 },
+      runs(300),
     );
   }
 });

@@ -1,9 +1,12 @@
-/** The default order is worth having: compared with LRU and SIEVE on three traces at three disk sizes. */
+/**
+ * The default order is worth having: compared with LRU and SIEVE on three traces at three disk sizes.
+ * Pure, but too long for the unit tier.
+ */
 import assert from "node:assert/strict";
-import { MiB } from "../../../src/domain/units.ts";
-import { type Contender, replay } from "../../../src/policy/replay.ts";
-import { CHUNK, policyOf } from "./helpers.ts";
-import { driftTrace, type MadeTrace, scanTrace, TRACES, zipfTrace } from "./traces.ts";
+import { MiB } from "../../src/domain/units.ts";
+import { type Contender, replay } from "../../src/policy/replay.ts";
+import { CHUNK, policyOf } from "../unit/policy/helpers.ts";
+import { driftTrace, type MadeTrace, scanTrace, TRACES, zipfTrace } from "../unit/policy/traces.ts";
 
 const SHARES = [0.05, 0.15, 0.4];
 /** Hit ratio, in points of a hundred, that the default may be behind the better of the two. */
