@@ -152,6 +152,34 @@ export function buildProgram(
       finish(await recoverCommand(context, options));
     });
 
+  add(
+    "export <path> <dir>",
+    "put a file system, or part of it, into a plain directory, without a mount",
+  )
+    .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
+    .option("--store <url>", "the bucket; without --cache, it alone is used")
+    .option(
+      "--cache <dir>",
+      "a cache that is not mounted: newer than its bucket, and needed less from it",
+    )
+    .option("--at <time>", "as the bucket had it then or before, such as 2026-01-31T12:00:00Z")
+    .option("--force", "replace what is there and different")
+    .option(
+      "--verify",
+      "compare the content of files that are there already, not only size and time",
+    )
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nPATH is given from the root of the file system; / is all of it. The same command goes on after\n" +
+        "an interruption." +
+        "\n\nExample:\n  zero export --store b2://my-bucket/home /Photos ./Photos",
+    )
+    .action(async (path: string, directory: string, options) => {
+      const { exportCommand } = await import("./commands/export.ts");
+      finish(await exportCommand(context, { path, directory, options }));
+    });
+
   add("version", "print the version").option("--json", "print as JSON")
     .action(async (options) => {
       const { versionCommand } = await import("./commands/version.ts");

@@ -114,7 +114,7 @@ export class CacheDirectory {
 
   /** Whether a file system has been created here. */
   get holdsFilesystem(): boolean {
-    return typeof libc.lstat(this.layout.metadata) !== "number";
+    return holdsFilesystem(this.path);
   }
 
   /** Says in the lock file who holds it. */
@@ -154,6 +154,11 @@ function inUse(path: string, holder: LockHolder | undefined): UserError {
       ? "wait until it ends, or choose another --cache"
       : `zero unmount '${holder.mountpoint}', or choose another --cache`,
   );
+}
+
+/** Whether a file system lies in a cache directory. Touches nothing. */
+export function holdsFilesystem(path: string): boolean {
+  return typeof libc.lstat(cacheLayout(path).metadata) !== "number";
 }
 
 /** Whether some process serves this cache now. Touches nothing but the lock. */
@@ -205,5 +210,23 @@ export function refuseNesting(
   }
   if (store !== undefined && (isWithin(store, cache) || isWithin(cache, store))) {
     throw refuse(`the store ${store} and the cache ${cache} contain each other`);
+  }
+}
+
+/** Refuses to put files where a cache or a store keeps its own, or around them. All absolute. */
+export function refuseTarget(
+  to: string,
+  places: { cache?: string; store: string | undefined },
+): void {
+  const target = withoutLinks(to);
+  for (const [what, place] of [["cache", places.cache], ["store", places.store]]) {
+    if (place === undefined) continue;
+    const real = withoutLinks(place);
+    if (isWithin(target, real) || isWithin(real, target)) {
+      throw refused(
+        `the directory ${target} and the ${what} ${real} contain each other`,
+        "choose another directory",
+      );
+    }
   }
 }

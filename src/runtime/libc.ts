@@ -2,15 +2,18 @@
  * System calls on files, with thin types. Every wrapper returns a value >= 0, or a negative errno; none
  * throws for an errno. Paths are bytes or text (NUL is added here); descriptors are always
  * close-on-exec. Blocking calls only: those that run beside the isolate stand in
- * `libc_background.ts`, those on processes and mounts in `libc_process.ts` (both re-exported here).
+ * `libc_background.ts`, those on processes and mounts in `libc_process.ts`, those on names and their
+ * attributes in `libc_names.ts` (all re-exported here).
  */
 import { Errno } from "../domain/errno.ts";
 import type { Timestamp } from "./clock.ts";
 import { S } from "./libc_constants.ts";
+import { timespecs } from "./libc_names.ts";
 import { buffer, checked, cstring, errno, type PathLike, symbols } from "./libc_symbols.ts";
 
 export * from "./libc_background.ts";
 export * from "./libc_constants.ts";
+export * from "./libc_names.ts";
 export * from "./libc_process.ts";
 export { cstring, type PathLike } from "./libc_symbols.ts";
 
@@ -106,6 +109,8 @@ export interface FileStatus {
   links: number;
   uid: number;
   gid: number;
+  /** Devices only: which. */
+  rdev: number;
   size: number;
   blocks: number;
   atime: Timestamp;
@@ -118,6 +123,7 @@ const arm = Deno.build.arch === "aarch64";
 const modeAt = arm ? 16 : 24;
 const linksAt = arm ? 20 : 16;
 const ownerAt = arm ? 24 : 28;
+const rdevAt = arm ? 32 : 40;
 const statBytes = new Uint8Array(144);
 const statView = new DataView(statBytes.buffer);
 
@@ -141,6 +147,7 @@ function status(result: number): FileStatus | number {
     links: statView.getUint32(linksAt, true),
     uid: statView.getUint32(ownerAt, true),
     gid: statView.getUint32(ownerAt + 4, true),
+    rdev: u64(statView, rdevAt),
     size: u64(statView, 48),
     blocks: u64(statView, 64),
     atime: timestamp(statView, 72),
@@ -207,25 +214,12 @@ export function statvfs(path: PathLike): VolumeStatus | number {
   return volume(symbols.statvfs(cstring(path), volumeBytes));
 }
 
-const timesBytes = new Uint8Array(32);
-const timesView = new DataView(timesBytes.buffer);
-const UTIME_NOW = 0x3fffffffn;
-const UTIME_OMIT = 0x3ffffffen;
-
 /** futimens(3). An undefined time stays as it is. */
 export function futimens(
   fd: number,
   times: { atime?: Timestamp | "now"; mtime?: Timestamp | "now" },
 ): number {
-  let at = 0;
-  for (const time of [times.atime, times.mtime]) {
-    const fixed = typeof time === "object";
-    timesView.setBigInt64(at, fixed ? BigInt(time.seconds) : 0n, true);
-    const rest = fixed ? BigInt(time.nanoseconds) : time === "now" ? UTIME_NOW : UTIME_OMIT;
-    timesView.setBigInt64(at + 8, rest, true);
-    at += 16;
-  }
-  return checked(symbols.futimens(fd, timesBytes));
+  return checked(symbols.futimens(fd, timespecs(times)));
 }
 
 export function fchmod(fd: number, mode: number): number {

@@ -1,16 +1,15 @@
-/** Brings the content of saved versions from the bucket, verified, without a mount. Reads only. */
+/** Brings the content of one saved version from the bucket, verified, without a mount. Reads only. */
 import type { TreeReader } from "../metadata/tree_reader.ts";
-import { packKey } from "../format/keys.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
-import { decodeBytes } from "./compute_jobs.ts";
-import { parallel } from "./metadata_series.ts";
+import { ChunkFetch } from "./chunk_fetch.ts";
 
-/** Chunks that are fetched together. */
-const PAGE_CHUNKS = 16;
+/** Rows that are read at once. */
+const PAGE_CHUNKS = 64;
+const PARALLEL = 8;
 
 /**
- * Calls `take` with each chunk of a file's saved version, in order; what lies between is zeros. Rejects
- * with StoreError, and with FormatError where bytes are not those that the metadata names.
+ * Calls `take` with each chunk of a file's saved version, in no order; what lies between is zeros.
+ * Rejects with StoreError, and with FormatError where bytes are not those that the metadata names.
  */
 export async function restoreContent(
   file: { inode: number },
@@ -22,18 +21,23 @@ export async function restoreContent(
   },
 ): Promise<void> {
   const { tree, store, signal, take } = options;
-  for (let after = -1;;) {
-    const pieces = tree.pieces(file.inode, { after, limit: PAGE_CHUNKS });
-    const plain = await parallel(pieces, async (piece) => {
-      const range = { offset: piece.offset, length: piece.stored };
-      const versionId = piece.packVersion;
-      return decodeBytes(
-        await store.get(packKey(piece.pack), { versionId, range, signal }),
-        piece,
-      );
-    });
-    pieces.forEach(({ index, valid }, i) => take(index, plain[i].subarray(0, valid)));
-    if (pieces.length < PAGE_CHUNKS) return;
-    after = pieces[pieces.length - 1].index;
+  const fetch = new ChunkFetch<{ index: number; valid: number }>({
+    store: () => Promise.resolve(store),
+    parallel: PARALLEL,
+    signal,
+    take: ({ index, valid }, plain) => take(index, plain.subarray(0, valid)),
+    failed: (_, error) => {
+      throw error;
+    },
+  });
+  try {
+    for (let after = -1;;) {
+      const pieces = tree.pieces(file.inode, { after, limit: PAGE_CHUNKS });
+      for (const piece of pieces) await fetch.add(piece, piece);
+      if (pieces.length < PAGE_CHUNKS) return await fetch.finish();
+      after = pieces[pieces.length - 1].index;
+    }
+  } finally {
+    await fetch.settled();
   }
 }

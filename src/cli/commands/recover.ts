@@ -1,4 +1,5 @@
 /** `zero recover`: a file system back from its bucket alone; whole, for practice, or some files of it. */
+import { resolve } from "node:path";
 import { ExitCode, UserError } from "../../domain/errors.ts";
 import { parseName, printName, splitPath } from "../../domain/name_text.ts";
 import { formatBytes, formatDuration } from "../../domain/units.ts";
@@ -34,7 +35,10 @@ export async function recoverCommand(
   return await withProgress(options, async (progress) => {
     const show = (text: string) => progress.show(text);
     const request = { store, cache, credentials, atMs, progress: show };
-    if (options.path !== undefined) return await files(context, { ...options, request });
+    if (options.path !== undefined) {
+      const parallel = settings.values["recall.parallel"]!;
+      return await files(context, { ...options, request, parallel });
+    }
     if (options.drill) return await practise(context, { ...options, request });
     const { recoverFilesystem } = await import("../../daemon/recover.ts");
     const report = await recoverFilesystem({ ...request, takeOver: options.takeOver === true });
@@ -62,33 +66,33 @@ async function practise(
 
 async function files(
   context: CommandContext,
-  options: RecoverOptions & { request: Request },
+  options: RecoverOptions & { request: Request; parallel: number },
 ): Promise<number> {
-  const { restoreFiles } = await import("../../daemon/recover_files.ts");
-  const names = splitPath(parseName(options.path!));
-  const to = requireText(options.to!);
-  const report = await restoreFiles({ ...options.request, names, to });
-  if (options.json) context.print(json(report));
-  else {
-    context.print(
-      `restored ${count(report.files)}, ${formatBytes(report.bytes)}, to ${to}; ` +
-        `as of ${point(report.pointMs)}`,
-    );
-    for (const each of report.skipped) context.print(`  left out: ${each}`);
-    for (const note of report.notes) context.print(`  note: ${note}`);
-  }
-  return report.skipped.length === 0 ? ExitCode.ok : ExitCode.failure;
+  const { withBucket } = await import("../../daemon/export_source.ts");
+  const { refuseTarget } = await import("../../daemon/cache_directory.ts");
+  const { storeDirectory } = await import("../../daemon/open_store.ts");
+  const { runExport } = await import("./export.ts");
+  const to = resolve(requireText(options.to!));
+  refuseTarget(to, { store: storeDirectory(options.request.store) });
+  return await runExport(context, {
+    ...options,
+    names: splitPath(parseName(options.path!)),
+    to,
+    parallel: options.parallel,
+    progress: options.request.progress,
+    using: (action) => withBucket(options.request, action),
+  });
 }
 
 /** Names are bytes: printed as everywhere. */
-function json(report: object): string {
+export function json(report: object): string {
   return JSON.stringify(
     report,
     (_, value) => value instanceof Uint8Array ? printName(value) : value,
   );
 }
 
-const point = (ms: number | undefined) =>
+export const point = (ms: number | undefined) =>
   ms === undefined ? "its creation" : new Date(ms).toISOString();
 
 function renderRecovery(report: RecoverReport): string[] {
@@ -102,7 +106,7 @@ function renderRecovery(report: RecoverReport): string[] {
   return [...lines, ...renderNotNewest(report), ...report.notes.map((note) => `note: ${note}`)];
 }
 
-function renderNotNewest({ notNewest }: RecoverReport): string[] {
+export function renderNotNewest({ notNewest }: Pick<RecoverReport, "notNewest">): string[] {
   if (notNewest.length === 0) return ["every file is in its newest state that was told"];
   return [
     `${count(notNewest.length)} not in the newest state:`,
@@ -143,7 +147,7 @@ function renderDrill(report: DrillReport): string[] {
 }
 
 /** ISO 8601, such as 2026-01-31T12:00:00Z; without a zone, in the local one. */
-function parseTime(text: string): number {
+export function parseTime(text: string): number {
   const ms = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text)
     ? Date.parse(text)
     : NaN;
