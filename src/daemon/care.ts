@@ -9,12 +9,15 @@ import { TrashTable } from "../metadata/trash_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { fromHex, systemRandom } from "../runtime/random.ts";
+import type { StoredVersion } from "../tiering/bucket_survey.ts";
 import type { ShippedHistory } from "../tiering/collection_horizon.ts";
+import type { Amount } from "../tiering/collection_report.ts";
 import type { ComputePort } from "../tiering/compute_port.ts";
 import { untilAborted } from "../tiering/context.ts";
 import type { Engine } from "../tiering/engine.ts";
 import type { FsckReport } from "../tiering/fsck_report.ts";
 import { GarbageCollector } from "../tiering/garbage_collector.ts";
+import { type Superseded, supersededMetadata } from "../tiering/metadata_retirement.ts";
 import type { WritingRight } from "../tiering/metadata_sender.ts";
 import { Repacker } from "../tiering/repacker.ts";
 import { ClockWatch } from "../tiering/store_time.ts";
@@ -65,6 +68,7 @@ export class Care {
       repacker: new Repacker({ ...shared, compute, fileSystem: fromHex(fileSystem) }),
       checkLease: async (signal) => await (await untilAborted(right, signal)).check(signal),
       shippedHistory: (signal) => this.#shippedHistory(signal),
+      superseded: (own, options) => this.#superseded(own, options),
       uploading: async () => (await engine.status()).upload.packsUnderWay > 0,
       ages: { trashMs: values["trash.keep"]!, graceMs: values["gc.grace"]! },
     });
@@ -79,6 +83,18 @@ export class Care {
     const head = shipper.head?.sequence ?? 0;
     if (head === 0) return { kind: "unknown", reason: "the bucket holds no metadata yet" };
     return { kind: "shipped", head, oldestRecoveryPoint: head };
+  }
+
+  async #superseded(
+    own: StoredVersion[],
+    options: { beforeMs: number; signal: AbortSignal },
+  ): Promise<Superseded> {
+    const { engine, store, fileSystem, right } = this.#parts;
+    const { shipper } = engine;
+    if (shipper?.head === undefined) return { groups: [], notes: ["no metadata is shipped"] };
+    const { head, snapshot } = shipper;
+    const { epoch } = await untilAborted(right, options.signal);
+    return await supersededMetadata(own, { ...options, store, fileSystem, epoch, head, snapshot });
   }
 
   /** Rejects with UserError, StoreError, or the signal's reason. */
@@ -147,12 +163,10 @@ export class Care {
       if (busy > 0 || trouble !== undefined || waiting.length > 0) return;
       this.#dueMs = systemClock.monotonicMs() + values["gc.every"]!;
       const { report } = await this.collect({ apply: true, force: false, signal });
-      const { dead, unknown } = report.deleted;
-      log.info(
-        `collected garbage: ${dead.objects + unknown.objects} objects, ${
-          dead.bytes + unknown.bytes
-        } bytes`,
-      );
+      const all = Object.values(report.deleted) as Amount[];
+      const objects = all.reduce((sum, each) => sum + each.objects, 0);
+      const bytes = all.reduce((sum, each) => sum + each.bytes, 0);
+      log.info(`collected garbage: ${objects} objects, ${bytes} bytes`);
       if (report.refused !== undefined) {
         log.warn(`garbage is not collected: ${report.refused}; see zero gc`);
       }

@@ -14,6 +14,8 @@ export const COLLECTION_LIMITS = {
   EXPIRE_VERSIONS: 1_000,
   /** Things to delete that one run keeps in memory; what is beyond waits for the next run. */
   CANDIDATES: 50_000,
+  /** Metadata objects and claims that one run looks through; where there are more, none of them goes. */
+  METADATA_OBJECTS: 200_000,
   /** An object that the database does not know is garbage at this age at the earliest. */
   UNKNOWN_AGE_MS: 7 * DAY_MS,
   /** Probes of the store that were not removed. */

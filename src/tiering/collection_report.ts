@@ -6,6 +6,13 @@ export interface Amount {
   bytes: number;
 }
 
+/** What goes: dead packs, unknown objects, metadata and claims that newer ones have replaced. */
+export interface Removed {
+  dead: Amount;
+  unknown: Amount;
+  superseded: Amount;
+}
+
 export interface CollectionReport {
   /** False: nothing was changed, this is what would be done. */
   applied: boolean;
@@ -30,8 +37,8 @@ export interface CollectionReport {
   /** Packs of which little is referenced. */
   sparse: Amount & { referencedBytes: number };
   /** What may go now, or went. */
-  deletable: { dead: Amount; unknown: Amount };
-  deleted: { dead: Amount; unknown: Amount };
+  deletable: Removed;
+  deleted: Removed;
   repacked: Amount & { chunks: number };
   expiredVersions: number;
   /** Why something was not done, for people. */
@@ -55,8 +62,8 @@ export function emptyReport(): CollectionReport {
     billed: none(),
     missing: 0,
     sparse: { ...none(), referencedBytes: 0 },
-    deletable: { dead: none(), unknown: none() },
-    deleted: { dead: none(), unknown: none() },
+    deletable: { dead: none(), unknown: none(), superseded: none() },
+    deleted: { dead: none(), unknown: none(), superseded: none() },
     repacked: { ...none(), chunks: 0 },
     expiredVersions: 0,
     notes: [],

@@ -1,17 +1,17 @@
 /**
  * Removes from the bucket what nothing refers to any more, by law 5: a pack that died before the horizon
  * is condemned (durably), the lease is looked at, the object is deleted by version id, and then its row
- * goes. Owns the order of these steps. Rows change by commands only; an error stops the run, and the
+ * goes; and what newer metadata has replaced. Owns the order of these steps. Rows change by commands only; an error stops the run, and the
  * next one goes on from there.
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
 import type { PackRow } from "../filesystem/care_protocol.ts";
 import type { FilesystemPort } from "../filesystem/port.ts";
-import { packIdOfKey, packKey } from "../format/keys.ts";
+import { LEASE_PREFIX, METADATA_PREFIX, packIdOfKey, packKey } from "../format/keys.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { fromHex, type Random } from "../runtime/random.ts";
-import { packRows, surveyBucket } from "./bucket_survey.ts";
+import { packRows, type StoredVersion, surveyBucket } from "./bucket_survey.ts";
 import {
   type CollectionHorizon,
   collectionHorizon,
@@ -20,6 +20,7 @@ import {
 import { COLLECTION_LIMITS } from "./collection_limits.ts";
 import { add, type CollectionReport, emptyReport } from "./collection_report.ts";
 import type { Log } from "./context.ts";
+import type { Superseded } from "./metadata_retirement.ts";
 import type { Repacker } from "./repacker.ts";
 import { type ClockWatch, storeTimeMs } from "./store_time.ts";
 
@@ -35,6 +36,14 @@ export interface CollectorOptions {
   checkLease: (signal: AbortSignal) => Promise<void>;
   /** How far the bucket's own copy of the metadata goes. */
   shippedHistory: (signal: AbortSignal) => Promise<ShippedHistory>;
+  /**
+   * Which of these metadata objects and claims nobody needs any more, where every state since `beforeMs`
+   * (store's clock) has to stay.
+   */
+  superseded: (
+    own: StoredVersion[],
+    options: { beforeMs: number; signal: AbortSignal },
+  ) => Promise<Superseded>;
   /** Whether a pack is on its way up that no row names yet. */
   uploading: () => Promise<boolean>;
   /** Time in the trash, and time that a dead pack is kept, milliseconds. */
@@ -56,6 +65,9 @@ interface Findings {
   unknown: Victim[];
   sparse: number[];
   rows: number;
+  /** Metadata and claims, all of them. */
+  own: StoredVersion[];
+  superseded: Victim[][];
 }
 
 export class GarbageCollector {
@@ -106,6 +118,7 @@ export class GarbageCollector {
     report.applied = true;
     await this.#deleteDead(findings, { horizon, signal });
     await this.#deleteUnknown(findings, signal);
+    await this.#deleteSuperseded(findings, signal);
     await this.#options.repacker.repack(findings.sparse, { report, checkLease, signal });
     return report;
   }
@@ -127,7 +140,15 @@ export class GarbageCollector {
     const { filesystem, store, ages } = this.#options;
     const { horizon, storeMs, signal } = options;
     const report = { ...emptyReport(), storeMs };
-    const findings: Findings = { report, dead: [], unknown: [], sparse: [], rows: 0 };
+    const findings: Findings = {
+      report,
+      dead: [],
+      unknown: [],
+      sparse: [],
+      rows: 0,
+      own: [],
+      superseded: [],
+    };
     const unknownAgeMs = Math.max(ages.graceMs, COLLECTION_LIMITS.UNKNOWN_AGE_MS);
     for await (const found of surveyBucket({ store, rows: packRows(filesystem), signal })) {
       if (found.kind === "pack") {
@@ -137,6 +158,9 @@ export class GarbageCollector {
       const { version } = found;
       add(report.billed, version.length);
       add(report[found.kind === "probe" ? "unknown" : found.kind], version.length);
+      if (isSeries(version) && findings.own.length <= COLLECTION_LIMITS.METADATA_OBJECTS) {
+        findings.own.push(version);
+      }
       const oldMs = found.kind === "unknown" && horizon.unknownObjects
         ? unknownAgeMs
         : found.kind === "probe"
@@ -149,7 +173,26 @@ export class GarbageCollector {
         add(report.deletable.unknown, bytes);
       }
     }
+    if (horizon.reason === undefined) await this.#lookAtOwn(findings, { storeMs, signal });
     return findings;
+  }
+
+  async #lookAtOwn(
+    findings: Findings,
+    { storeMs, signal }: { storeMs: number; signal: AbortSignal },
+  ): Promise<void> {
+    const { ages, superseded } = this.#options;
+    const { report, own } = findings;
+    if (own.length > COLLECTION_LIMITS.METADATA_OBJECTS) {
+      report.notes.push("there is more metadata than one run looks through; none of it goes");
+      return;
+    }
+    const { groups, notes } = await superseded(own, { beforeMs: storeMs - ages.graceMs, signal });
+    report.notes.push(...notes);
+    findings.superseded = groups.map((group) =>
+      group.map(({ key, versionId, length: bytes }) => ({ key, versionId, bytes, pack: undefined }))
+    );
+    for (const { bytes } of findings.superseded.flat()) add(report.deletable.superseded, bytes);
   }
 
   #lookAtPack(
@@ -234,6 +277,20 @@ export class GarbageCollector {
     }
   }
 
+  /** Law 0: where the bucket's metadata is must be durable here before what led there goes. */
+  async #deleteSuperseded({ superseded, report }: Findings, signal: AbortSignal): Promise<void> {
+    if (superseded.length === 0) return;
+    await this.#options.filesystem.call("flush", {});
+    for (const group of superseded) {
+      for (const batch of batches(group)) {
+        signal.throwIfAborted();
+        await this.#options.checkLease(signal);
+        await this.#deleteAll(batch, signal);
+        for (const { bytes } of batch) add(report.deleted.superseded, bytes);
+      }
+    }
+  }
+
   /** The listing is older than the rows: what a row names by now stays. */
   async #stillUnknown(victims: Victim[]): Promise<Victim[]> {
     const ids = victims.map(({ key }) => packIdOfKey(key));
@@ -258,6 +315,10 @@ export class GarbageCollector {
       if (outcome.status === "rejected") throw outcome.reason;
     }
   }
+}
+
+function isSeries({ key }: StoredVersion): boolean {
+  return key.startsWith(METADATA_PREFIX) || key.startsWith(LEASE_PREFIX);
 }
 
 function isSparse(row: PackRow): boolean {

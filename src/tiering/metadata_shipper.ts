@@ -152,6 +152,11 @@ export class MetadataShipper {
     return this.#state?.head;
   }
 
+  /** Key of the last snapshot that this cache has taken; undefined where there is none. */
+  get snapshot(): string | undefined {
+    return this.#state?.snapshot;
+  }
+
   async #look(): Promise<void> {
     const { clock } = this.#tiering;
     this.#behindKeys = await this.#options.exporter.unshipped(LIMITS.OBJECT_KEYS);

@@ -98,6 +98,11 @@ async function planFrom(
     ? changes
     : changes.filter(({ last }) => last >= candidate.first - 1);
   const links = await readLinks(store, later, { fileSystem, signal });
+  if (candidate === undefined && links.length > 0 && !links.some(isFirst)) {
+    // What was there has gone, for a snapshot that cannot be used: that is not an empty file system.
+    notes.push("the first objects of changes are not there any more");
+    return undefined;
+  }
   const claims = await claimBases(store, {
     after: Math.min(...links.map(({ object }) => object.epoch), Number.MAX_SAFE_INTEGER),
     signal,
@@ -131,6 +136,11 @@ async function planFrom(
     incomplete: atMs === Infinity ? usable.length - count : 0,
     notes,
   };
+}
+
+/** Follows nothing. */
+function isFirst({ previous }: ChainLink): boolean {
+  return previous === NO_HEAD.hash;
 }
 
 /** An object that begins anew applies only directly upon a snapshot. */

@@ -27,12 +27,14 @@ import { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts
 import type { ObjectStore } from "../../src/object_store/object_store.ts";
 import { fromHex } from "../../src/runtime/random.ts";
 import { TimerQueue } from "../../src/runtime/timer_queue.ts";
+import type { StoredVersion } from "../../src/tiering/bucket_survey.ts";
 import type { ShippedHistory } from "../../src/tiering/collection_horizon.ts";
 import { decodeBytes, encodeFile } from "../../src/tiering/compute_jobs.ts";
 import type { ComputePort } from "../../src/tiering/compute_port.ts";
 import { Engine } from "../../src/tiering/engine.ts";
 import { GarbageCollector } from "../../src/tiering/garbage_collector.ts";
 import type { ExportLimits } from "../../src/tiering/metadata_exporter.ts";
+import type { Superseded } from "../../src/tiering/metadata_retirement.ts";
 import type { WritingRight } from "../../src/tiering/metadata_sender.ts";
 import { Repacker } from "../../src/tiering/repacker.ts";
 import { DEFAULT_ENGINE_SETTINGS } from "../../src/tiering/settings.ts";
@@ -194,13 +196,23 @@ export class CareFixture {
       watch: new ClockWatch(this.clock, () => this.clock.wallMs()),
       repacker: new Repacker({ ...parts, fileSystem: fromHex(FILE_SYSTEM) }),
       checkLease: options.checkLease ?? (() => Promise.resolve()),
-      shippedHistory: options.shippedHistory ?? (() => Promise.resolve({ kind: "nothing" })),
+      shippedHistory: options.shippedHistory ?? (() => this.shippedHistory()),
+      superseded: (own, range) => this.superseded(own, range),
       uploading: async () => (await this.engine.status()).upload.packsUnderWay > 0,
       ages: { trashMs: 7 * DAY_MS, graceMs: 7 * DAY_MS },
     });
   }
 
   readonly #session: Session;
+
+  /** Nothing was ever shipped from here. */
+  shippedHistory(): Promise<ShippedHistory> {
+    return Promise.resolve({ kind: "nothing" });
+  }
+
+  superseded(_: StoredVersion[], __: { beforeMs: number }): Promise<Superseded> {
+    return Promise.resolve({ groups: [], notes: [] });
+  }
 
   #create(): MetadataDatabase {
     return MetadataDatabase.create({

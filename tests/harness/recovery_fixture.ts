@@ -5,6 +5,9 @@ import { ChangeLog } from "../../src/metadata/change_log.ts";
 import { type TreeEntry, TreeReader } from "../../src/metadata/tree_reader.ts";
 import type { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts";
 import { acquireLease, type Lease } from "../../src/tiering/lease.ts";
+import type { StoredVersion } from "../../src/tiering/bucket_survey.ts";
+import type { ShippedHistory } from "../../src/tiering/collection_horizon.ts";
+import { supersededMetadata } from "../../src/tiering/metadata_retirement.ts";
 import { agreeOnHead } from "../../src/tiering/metadata_head.ts";
 import type { WritingRight } from "../../src/tiering/metadata_sender.ts";
 import { recoverMetadata, type RecoveryResult } from "../../src/tiering/recovery.ts";
@@ -60,6 +63,27 @@ export class ShippingFixture extends CareFixture {
     const check = (signal?: AbortSignal) => lease.check(signal);
     this.#grant.resolve(lease.settled.then(() => ({ epoch, check, found })));
     return lease;
+  }
+
+  /** As the daemon asks before it collects. */
+  override async shippedHistory(): Promise<ShippedHistory> {
+    const shipper = this.engine.shipper!;
+    await shipper.shipAll();
+    const head = shipper.head!.sequence;
+    return { kind: "shipped", head, oldestRecoveryPoint: head };
+  }
+
+  override async superseded(own: StoredVersion[], { beforeMs }: { beforeMs: number }) {
+    const { head, snapshot } = this.engine.shipper!;
+    return await supersededMetadata(own, {
+      store: this.store,
+      fileSystem: FILE_SYSTEM,
+      epoch: (await this.lease).epoch,
+      head: head!,
+      snapshot,
+      beforeMs,
+      signal: new AbortController().signal,
+    });
   }
 
   /** Everything is in the bucket, metadata too. */

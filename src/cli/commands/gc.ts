@@ -36,6 +36,7 @@ function render({ report, money: costs }: GcResult, apply: boolean): string[] {
     `trash     ${formatBytes(trashBytes)} of that only for what was removed or overwritten`,
     `garbage   ${amount(dead)} that nothing refers to, ${amount(unknown)} unknown`,
     `sparse    ${amount(sparse)}, of which ${formatBytes(sparse.referencedBytes)} are needed`,
+    `metadata  ${amount(report.own)}`,
     `billed    ${amount(report.billed)}: ${money(costs.perMonth)} a month, of that trash ${
       money(costs.trashPerMonth)
     }, garbage ${money(costs.garbagePerMonth)} (prices of ${costs.date})`,
@@ -46,7 +47,11 @@ function render({ report, money: costs }: GcResult, apply: boolean): string[] {
   }
   if (report.missing > 0) lines.push(`missing   ${report.missing} packs: run zero fsck`);
   if (apply) {
-    lines.push(`deleted   ${amount(deleted.dead)}, and ${amount(deleted.unknown)} unknown`);
+    lines.push(
+      `deleted   ${amount(deleted.dead)}, ${amount(deleted.unknown)} unknown, ${
+        amount(deleted.superseded)
+      } of old metadata`,
+    );
     if (repacked.chunks > 0) {
       lines.push(`repacked  ${repacked.chunks} chunks, ${formatBytes(repacked.bytes)}`);
     }
@@ -55,9 +60,11 @@ function render({ report, money: costs }: GcResult, apply: boolean): string[] {
     }
   } else {
     lines.push(
-      `zero gc --apply would delete ${amount(deletable.dead)}, and ${
+      `zero gc --apply would delete ${amount(deletable.dead)}, ${
         amount(deletable.unknown)
-      } unknown; the rest is younger than its grace`,
+      } unknown, and ${
+        amount(deletable.superseded)
+      } of old metadata; the rest is younger than its grace`,
     );
     if (report.refused !== undefined) lines.push(`it would need --force: ${report.refused}`);
   }
