@@ -4,7 +4,7 @@
  * mounted, its filesystem isolate is the only one that writes it. It is never shipped, and losing it
  * harms nothing.
  */
-import { HEADER_BYTES, RECORD_BYTES } from "../domain/access_trace.ts";
+import { HEADER_BYTES, RECORD_BYTES, type TraceEvent } from "../domain/access_trace.ts";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { formatBytes, MiB } from "../domain/units.ts";
 import { TraceRing } from "../policy/trace.ts";
@@ -59,6 +59,23 @@ function remove(path: string): void {
     Deno.removeSync(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Writes a copy that others may read: these records, and no names. Throws UserError; replaces nothing. */
+export function shareTrace(events: readonly TraceEvent[], path: string): void {
+  const ring = TraceRing.create(Math.max(1, events.length));
+  for (const event of events) ring.append(event);
+  try {
+    Deno.writeFileSync(path, ring.bytes, { createNew: true, mode: 0o600 });
+  } catch (error) {
+    const exists = error instanceof Deno.errors.AlreadyExists;
+    const why = exists ? "it exists already" : error instanceof Error ? error.message : error;
+    throw new UserError(`the trace cannot be written to ${path}: ${why}`, {
+      hint: exists ? "name a new file" : "name a file in a directory that you may write to",
+      exitCode: ExitCode.usage,
+      cause: error,
+    });
   }
 }
 

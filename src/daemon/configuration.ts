@@ -47,6 +47,7 @@ const KIND_NAMES: Record<Kind, string> = {
   count: "a number",
   rate: "a rate",
   price: "a price",
+  currency: "a currency",
   date: "a date",
 };
 

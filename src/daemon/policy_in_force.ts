@@ -6,6 +6,7 @@
 import { UserError } from "../domain/errors.ts";
 import type { FilesystemPort } from "../filesystem/port.ts";
 import type { FilesystemSettings } from "../filesystem/protocol.ts";
+import type { Prices } from "../policy/money.ts";
 import { readAccountNames } from "../tiering/account_names.ts";
 import { ActivePolicy } from "../tiering/active_policy.ts";
 import type { Engine } from "../tiering/engine.ts";
@@ -20,6 +21,7 @@ import {
 import { LIMITS } from "./limits.ts";
 import type { LogFile } from "./log_file.ts";
 import type { MountRequest } from "./mount_request.ts";
+import { pricesOf } from "./prices.ts";
 import type { ResolvedSettings } from "./resolve_settings.ts";
 
 /** What `policy.json` holds. */
@@ -31,6 +33,8 @@ export interface PolicyNote {
   marks: { target: number; high: number; low: number; hard: number; minFree: number };
   /** Milliseconds. */
   upload: { afterMs: number; deadlineMs: number };
+  /** As the configuration has them. */
+  prices?: Prices;
 }
 
 export interface PolicyReport {
@@ -117,6 +121,7 @@ export class PolicyInForce {
       text: this.#loaded.text,
       marks: { target, high, low, hard, minFree },
       upload: { afterMs: uploadAfterMs, deadlineMs: uploadDeadlineMs },
+      prices: pricesOf(this.#request.values),
     };
     const path = this.#cache.layout.policy;
     Deno.writeTextFileSync(`${path}.new`, JSON.stringify(note), { mode: 0o600 });

@@ -14,13 +14,16 @@ import { diffPlans, type PlanDiff } from "../policy/diff.ts";
 import { explain, type Explanation } from "../policy/explain.ts";
 import type { FileFacts, Usage } from "../policy/facts.ts";
 import { type Marks, resolveMarks } from "../policy/marks.ts";
+import type { Prices } from "../policy/money.ts";
 import { type Plan, plan } from "../policy/plan.ts";
+import type { StaticFacts } from "../policy/replay.ts";
 import * as libc from "../runtime/libc.ts";
 import { readAccountNames } from "../tiering/account_names.ts";
 import { ActivePolicy } from "../tiering/active_policy.ts";
 import { cacheLayout } from "./cache_layout.ts";
 import { loadPolicyFile, parsePolicy } from "./effective_policy.ts";
 import type { PolicyNote } from "./policy_in_force.ts";
+import { marksFor, type ReplayedPolicy } from "./replay.ts";
 
 /** What only the daemon knows. */
 export interface LiveState {
@@ -76,6 +79,46 @@ export class Preview {
       active: this.#activate(policy),
       marks: resolveMarks(policy.disk, { diskBytes: volume.totalBytes, otherwise: marks }),
       file,
+    };
+  }
+
+  /** The same for a replay, on a disk of `target` bytes where that is given. */
+  replayed(
+    file: string | undefined,
+    { target }: { target: number | undefined },
+  ): ReplayedPolicy {
+    const { active, marks, file: name } = this.policy(file);
+    return { name, policy: active.policy, marks: target ? marksFor(active.policy, target) : marks };
+  }
+
+  /** Where accesses to this file system are recorded. */
+  get tracePath(): string {
+    return cacheLayout(this.#cache).trace;
+  }
+
+  get prices(): Prices | undefined {
+    return this.#note.prices;
+  }
+
+  /** Tells names, owners and pins of inodes, as far as they are still there; remembers what it told. */
+  describe(): (inode: number) => StaticFacts | undefined {
+    const accounts = readAccountNames();
+    const known = new Map<number, StaticFacts | undefined>();
+    return (inode) => {
+      if (known.has(inode)) return known.get(inode);
+      const row = this.#facts.get(inode, { uses: false, xattrs: true });
+      let facts: StaticFacts | undefined;
+      if (row !== undefined) {
+        const { paths, uid, gid, xattrs, pin } = row;
+        const [owner, group] = [accounts.user(uid), accounts.group(gid)];
+        facts = { paths, uid, gid };
+        if (xattrs !== undefined) facts.xattrs = xattrs;
+        if (pin !== undefined) facts.pin = pin;
+        if (owner !== undefined) facts.owner = owner;
+        if (group !== undefined) facts.group = group;
+      }
+      known.set(inode, facts);
+      return facts;
     };
   }
 

@@ -18,6 +18,7 @@ export type Kind =
   | "count"
   | "rate"
   | "price"
+  | "currency"
   | "date";
 
 export interface SettingDefinition {
@@ -125,6 +126,21 @@ export const SETTINGS = {
     fallback: "0.01",
     meaning: "what the store takes for 10^9 bytes that are read; only for reports",
   },
+  "prices.upload_per_10k": {
+    kind: "price",
+    fallback: "0",
+    meaning: "what the store takes for 10,000 calls that upload; only for reports",
+  },
+  "prices.download_per_10k": {
+    kind: "price",
+    fallback: "0.004",
+    meaning: "what the store takes for 10,000 calls that download; only for reports",
+  },
+  "prices.currency": {
+    kind: "currency",
+    fallback: "USD",
+    meaning: "of these prices; a policy's budget is in the same",
+  },
   "prices.date": {
     kind: "date",
     fallback: "2023-10-03",
@@ -156,6 +172,8 @@ export interface KindValues {
   /** Bytes per second. */
   rate: number;
   price: number;
+  /** Three capitals. */
+  currency: string;
   /** YYYY-MM-DD. */
   date: string;
 }
@@ -208,6 +226,11 @@ function parseAny(kind: Kind, text: string): KindValues[Kind] {
       }
       return Number(text);
     }
+    case "currency":
+      if (!/^[A-Z]{3}$/.test(text)) {
+        throw wrong(`'${text}' is not a currency`, "write three capitals, such as USD");
+      }
+      return text;
     case "date":
       if (!/^\d{4}-\d\d-\d\d$/.test(text) || Number.isNaN(Date.parse(text))) {
         throw wrong(`'${text}' is not a date`, "write year, month and day, such as 2026-01-31");

@@ -76,7 +76,7 @@ export class Planner {
       for await (const facts of queues[name]) {
         const decision = this.offer(name, facts);
         if (decision !== undefined) yield decision;
-        if (this.done || (name === "held" && this.#heldEnough)) break;
+        if (this.done || (name === "held" && this.heldEnough)) break;
       }
     }
     yield* this.yielding();
@@ -88,7 +88,8 @@ export class Planner {
     return urgent && !this.done && rules.policy.evict.yields.length > 0;
   }
 
-  get #heldEnough(): boolean {
+  /** Whether what was offered of `held` is enough: what comes later in its order is not needed. */
+  get heldEnough(): boolean {
     return this.#heldFrees >= this.left;
   }
 

@@ -17,10 +17,18 @@ export interface ReplayedFile extends CachedFile {
 interface Row<F> {
   file: F;
   key: QueueKey;
+  /** Its time has come: it stands among the ranked. */
+  due: boolean;
 }
+
+/** Rows that no longer count are thrown out when they are more than the others, and this many. */
+const STALE = 1024;
 
 const byRank = (a: Row<ReplayedFile>, b: Row<ReplayedFile>) =>
   a.key.rank !== b.key.rank ? a.key.rank < b.key.rank : a.file.inode < b.file.inode;
+
+const byFirst = (a: Row<ReplayedFile>, b: Row<ReplayedFile>) => a.key.firstAtMs < b.key.firstAtMs;
+const byTime = (a: Row<ReplayedFile>, b: Row<ReplayedFile>) => a.key.leavesAtMs < b.key.leavesAtMs;
 
 export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
   readonly #rules: Rules;
@@ -28,10 +36,14 @@ export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
   readonly #isUrgent: () => boolean;
   /** The row that counts for each file; heaps may hold older ones. */
   readonly #rows = new Map<F, Row<F>>();
-  readonly #firstLater = new Heap<Row<F>>((a, b) => a.key.firstAtMs < b.key.firstAtMs);
-  readonly #first = new Heap<Row<F>>(byRank);
-  readonly #later = new Heap<Row<F>>((a, b) => a.key.leavesAtMs < b.key.leavesAtMs);
-  readonly #ranked = new Heap<Row<F>>(byRank);
+  /** Used since the last choice: they get their keys when the next one is made, once for all uses. */
+  readonly #used = new Set<F>();
+  #firstLater = new Heap<Row<F>>(byFirst);
+  #first = new Heap<Row<F>>(byRank);
+  #later = new Heap<Row<F>>(byTime);
+  #ranked = new Heap<Row<F>>(byRank);
+  /** Not due yet, by rank: for when writers wait. */
+  #held = new Heap<Row<F>>(byRank);
 
   /** `isUrgent`: whether writers wait, at the time of `choose`. */
   constructor(rules: Rules, options: { chunkSize: number; isUrgent: () => boolean }) {
@@ -40,26 +52,50 @@ export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
     this.#isUrgent = options.isUrgent;
   }
 
-  admit(file: F, now: number): void {
+  admit(file: F): void {
+    this.#used.add(file);
+  }
+  use(file: F): void {
+    this.#used.add(file);
+  }
+  remove(file: F): void {
+    this.#used.delete(file);
+    this.#rows.delete(file);
+  }
+
+  /** Gives a file the keys that go with its facts. They do not depend on when that is done. */
+  #place(file: F, now: number): void {
     // An empty file frees nothing.
     if (file.size === 0) return this.remove(file);
     const key = queueKey(this.#rules, file.facts, { now, chunkSize: this.#chunkSize });
-    const row: Row<F> = { file, key };
+    const row: Row<F> = { file, key, due: false };
     this.#rows.set(file, row);
     if (Number.isFinite(key.firstAtMs)) this.#firstLater.push(row);
-    if (Number.isFinite(key.leavesAtMs)) this.#later.push(row);
+    if (!Number.isFinite(key.leavesAtMs)) return;
+    this.#later.push(row);
+    this.#held.push(row);
   }
-  use(file: F, now: number): void {
-    this.admit(file, now);
-  }
-  remove(file: F): void {
-    this.#rows.delete(file);
+
+  /** The heaps without rows that no longer count. */
+  #tidy(): void {
+    const tidied = (heap: Heap<Row<F>>, before: (a: Row<F>, b: Row<F>) => boolean) => {
+      if (heap.size < STALE + 2 * this.#rows.size) return heap;
+      return new Heap(before, heap.items().filter((row) => this.#rows.get(row.file) === row));
+    };
+    this.#firstLater = tidied(this.#firstLater, byFirst);
+    this.#first = tidied(this.#first, byRank);
+    this.#later = tidied(this.#later, byTime);
+    this.#ranked = tidied(this.#ranked, byRank);
+    this.#held = tidied(this.#held, byRank);
   }
 
   choose(
     { toFree, now, busy }: { toFree: number; now: number; busy: F },
   ): F[] {
     const urgent = this.#isUrgent();
+    for (const file of this.#used) this.#place(file, now);
+    this.#used.clear();
+    this.#tidy();
     const planner = new Planner({
       rules: this.#rules,
       now: () => now,
@@ -69,7 +105,7 @@ export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
       residentFiles: this.#rows.size,
     });
     this.#due(this.#firstLater, this.#first, (key) => key.firstAtMs <= now);
-    this.#due(this.#later, this.#ranked, (key) => key.leavesAtMs <= now);
+    this.#due(this.#later, this.#ranked, (key) => key.leavesAtMs <= now, (row) => row.due = true);
     const chosen: F[] = [];
     const took = (file: F) => {
       chosen.push(file);
@@ -91,13 +127,19 @@ export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
     if (planner.wantsHeld) this.#offerHeld(planner, { busy, offered });
     for (const { inode } of planner.yielding()) took(offered.get(inode)!);
     // Who was looked at and stays gets a key from now on.
-    for (const file of stayed) if (this.#rows.has(file)) this.admit(file, now);
+    for (const file of stayed) if (this.#rows.has(file)) this.#place(file, now);
     return chosen;
   }
 
-  #due(from: Heap<Row<F>>, to: Heap<Row<F>>, isDue: (key: QueueKey) => boolean): void {
+  #due(
+    from: Heap<Row<F>>,
+    to: Heap<Row<F>>,
+    isDue: (key: QueueKey) => boolean,
+    mark: (row: Row<F>) => void = () => {},
+  ): void {
     for (let row = from.peek(); row !== undefined && isDue(row.key); row = from.peek()) {
       from.pop();
+      mark(row);
       if (this.#rows.get(row.file) === row) to.push(row);
     }
   }
@@ -106,13 +148,17 @@ export class PolicyOrder<F extends ReplayedFile> implements EvictionOrder<F> {
     planner: Planner,
     { busy, offered }: { busy: F; offered: Map<number, F> },
   ): void {
-    const held = this.#later.items()
-      .filter((row) => row.file !== busy && this.#rows.get(row.file) === row)
-      .sort((a, b) => byRank(a, b) ? -1 : 1);
-    for (const { file } of held) {
-      if (planner.done) return;
-      planner.offer("held" satisfies keyof Queues, file.facts);
-      offered.set(file.inode, file);
+    const seen: Row<F>[] = [];
+    while (!planner.done && !planner.heldEnough) {
+      const row = this.#held.pop();
+      if (row === undefined) break;
+      if (row.due || this.#rows.get(row.file) !== row) continue;
+      seen.push(row);
+      if (row.file === busy) continue;
+      planner.offer("held" satisfies keyof Queues, row.file.facts);
+      offered.set(row.file.inode, row.file);
     }
+    // Those that leave are thrown out when they are met again.
+    for (const row of seen) this.#held.push(row);
   }
 }

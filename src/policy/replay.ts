@@ -16,7 +16,9 @@ import type { TraceEvent } from "./trace.ts";
 export type Contender = Policy | "LRU" | "SIEVE" | "Belady";
 
 /** What is known of a file beside its accesses. */
-export type StaticFacts = Partial<Pick<FileFacts, "paths" | "uid" | "gid" | "owner" | "group">>;
+export type StaticFacts = Partial<
+  Pick<FileFacts, "paths" | "uid" | "gid" | "owner" | "group" | "pin" | "xattrs" | "createdMs">
+>;
 
 export interface ReplayOptions {
   /** In the order of time. */

@@ -127,7 +127,15 @@ Deno.test("a preview works while the daemon is stopped, and leaves the databases
   const pid = mount.daemonPid()!;
   const databases = async () => {
     const sums: string[] = [];
-    for (const name of ["metadata.db", "history.db", "metadata.db-wal", "history.db-wal"]) {
+    for (
+      const name of [
+        "metadata.db",
+        "history.db",
+        "metadata.db-wal",
+        "history.db-wal",
+        "access.trace",
+      ]
+    ) {
       const bytes = await Deno.readFile(`${mount.cache}/${name}`);
       sums.push(`${name} ${await sha256(bytes)}`);
     }
@@ -147,6 +155,9 @@ Deno.test("a preview works while the daemon is stopped, and leaves the databases
       code: 10,
     });
     assert.match(diff.stdout, /keep → evict/);
+    const replayed = await mount.zeroOk(["policy", "replay", "--mount", mount.mountpoint, next]);
+    assert.match(replayed.stdout, /Belady/);
+    assert.match(replayed.stderr, /does not answer/);
     assert.deepEqual(await databases(), before);
   } finally {
     Deno.kill(pid, "SIGCONT");

@@ -64,6 +64,31 @@ export function addPolicyCommands(
       finish(await policyExplainCommand(context, paths, options));
     });
 
+  add("replay [file...]", "what policies would have done with the accesses that were recorded")
+    .option("--trace <file>", "a record that was copied, instead of that of the mount")
+    .option("--mount <dir>", "of this mount, where there are several")
+    .option("--cache <dir>", "of a cache that is not mounted")
+    .option("--target <size>", "as if the disk were so large, such as 200GiB")
+    .option("--json", "print as JSON")
+    .addHelpText(
+      "after",
+      "\nWithout a file: the policy in force. With --trace alone no names are known, so rules that\n" +
+        "ask for a path match nothing; add --mount or --cache to take names from there.",
+    )
+    .action(async (files: string[], options) => {
+      const { policyReplayCommand } = await import("./policy_replay.ts");
+      finish(await policyReplayCommand(context, files, options));
+    });
+
+  add("trace [mount]", "the record of accesses: what it holds, and a copy without names")
+    .option("--cache <dir>", "of a cache that is not mounted")
+    .option("--export <file>", "write a copy: inodes, sizes and times, no names")
+    .option("--json", "print as JSON")
+    .action(async (mount: string | undefined, options) => {
+      const { policyTraceCommand } = await import("./policy_replay.ts");
+      finish(await policyTraceCommand(context, mount, options));
+    });
+
   add("diff <old> <new>", "the files whose verdict changes between two policies")
     .option("--mount <dir>", "of this mount, where there are several")
     .option("--cache <dir>", "of a cache that is not mounted")

@@ -43,7 +43,7 @@ function limitOf(options: PreviewOptions): number {
 }
 
 /** Opens the databases behind a mount or a cache, and asks the daemon what only it knows. */
-async function withPreview<T>(
+export async function withPreview<T>(
   mount: ZeroMount | string,
   action: (preview: Preview) => T,
 ): Promise<T> {
