@@ -157,8 +157,10 @@ export class Dropper {
         return slice > 0 || finish(freed);
       }
       if (inode.resident > SLICE_ROWS * core.chunkSize) {
-        freed += this.#evictSlice(file, 0);
-        return true;
+        const slice = this.#evictSlice(file, 0);
+        freed += slice;
+        // Nothing that is left may go, if a pack was found wrong meanwhile: no slice would change that.
+        return slice > 0 || finish(freed > 0 ? freed : "unverified");
       }
       const gone: { inode: Inode; incarnation: number; bytes: number }[] = [];
       freed += core.database.transaction(() => this.#evictRows(inode, gone));

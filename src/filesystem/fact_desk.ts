@@ -34,6 +34,8 @@ export class FactDesk {
   readonly #namespace: () => Namespace;
   readonly #xattrs: XattrTable;
   #told = false;
+  /** Something has become unsorted since the engine was told. */
+  #untold = false;
 
   constructor(core: Core, parts: { reaper: Reaper; namespace: () => Namespace }) {
     this.#core = core;
@@ -44,10 +46,15 @@ export class FactDesk {
   }
 
   #tell(): void {
+    this.#untold = true;
     if (this.#told) return;
     this.#told = true;
+    this.#untold = false;
     this.#core.emit({ event: "unsorted" });
-    this.#core.timers.after(TELL_MS, () => this.#told = false);
+    this.#core.timers.after(TELL_MS, () => {
+      this.#told = false;
+      if (this.#untold) this.#tell();
+    });
   }
 
   /** Rows are as memory is. */
@@ -69,13 +76,15 @@ export class FactDesk {
     return facts;
   }
 
-  unsorted({ limit, needs }: PolicyCommands["unsorted"][0]): PolicyCommands["unsorted"][1] {
+  unsorted(
+    { limit, after, needs }: PolicyCommands["unsorted"][0],
+  ): PolicyCommands["unsorted"][1] {
     const core = this.#core;
     const { usage, clock } = core;
     core.flushAll();
     core.inodes.flushPending(Infinity);
-    usage.flush(NEWS);
-    const inodes = usage.unsorted({ now: clock.wallMs(), limit });
+    const place = after ?? usage.beginSorting(clock.wallMs());
+    const { inodes, next } = usage.unsorted(place, { limit, flush: NEWS });
     const facts: FactsRow[] = [];
     for (const inode of inodes) {
       const each = this.#facts(inode, needs);
@@ -83,7 +92,7 @@ export class FactDesk {
       if (each === undefined || each.resident === 0) usage.setResident(inode, false);
       else facts.push(each);
     }
-    return { facts, more: inodes.length === limit || usage.unflushed > 0 };
+    return { facts, next };
   }
 
   sort({ files }: PolicyCommands["sort"][0]): void {

@@ -4,7 +4,7 @@
  * told, forgets it when a file changes, and re-checks whatever is asked of it. Plain data only.
  */
 import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
-import type { ClassTally, QueuePlace, SortedFile } from "../metadata/usage_table.ts";
+import type { ClassTally, QueuePlace, SortedFile, SortPlace } from "../metadata/usage_table.ts";
 
 /** What opening a file means for programs whose name matches. Plain data: regular expressions as text. */
 export interface ReaderRule {
@@ -17,8 +17,14 @@ export interface ReaderRule {
 
 /** Commands: name → [arguments, result]. */
 export interface PolicyCommands {
-  /** Files that changed, or whose time has come, and that are to be sorted. Fewer than `limit`: all of them. */
-  unsorted: [{ limit: number; needs: FactNeeds }, { facts: FactsRow[]; more: boolean }];
+  /**
+   * Files that changed, or whose time has come, and that are to be sorted: the next page of a walk,
+   * which may be empty, and where to go on. Each `next` is beyond the one before (`SortPlace`).
+   */
+  unsorted: [
+    { limit: number; after?: SortPlace; needs: FactNeeds },
+    { facts: FactsRow[]; next: SortPlace | undefined },
+  ];
   /** Puts files in their classes; those that changed since their facts were taken stay unsorted. */
   sort: [{ files: SortedFile[] }, void];
   /** Files of a queue in the order of their ranks, with their facts as they are now. */

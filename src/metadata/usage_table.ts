@@ -15,6 +15,21 @@ export interface QueuePlace {
   inode: number;
 }
 
+/**
+ * How far a walk over what is to be sorted has come. It grows with every page, and what it walks over
+ * was settled when it began: so it comes to an end whatever changes meanwhile, which the next one finds.
+ */
+export interface SortPlace {
+  /** News that were in memory when it began and are not written yet. */
+  news: number;
+  /** Up to when, wall clock, milliseconds, a file's time counts as having come. */
+  dueMs: number;
+  /** The last changed file that was looked at; undefined once all were. */
+  changed: number | undefined;
+  /** The last of those whose time has come. */
+  woken: { wakeMs: number; inode: number };
+}
+
 /** Where a file goes, by what was known of it at `stamp`. */
 export interface SortedFile {
   inode: number;
@@ -88,8 +103,9 @@ export class UsageTable {
        WHERE resident = 1 AND class = ? AND (rank, inode) > (?, ?) ORDER BY rank, inode LIMIT ?`,
     );
     this.#woken = database.statement(
-      `SELECT inode FROM history.usage WHERE resident = 1 AND wake_ms IS NOT NULL AND wake_ms <= ?
-       ORDER BY wake_ms LIMIT ?`,
+      `SELECT inode, wake_ms FROM history.usage
+       WHERE resident = 1 AND wake_ms IS NOT NULL AND (wake_ms, inode) > (?, ?) AND wake_ms <= ?
+       ORDER BY wake_ms, inode LIMIT ?`,
     );
     this.#sort = database.statement(
       `UPDATE history.usage SET class = ?3, rank = ?4, wake_ms = ?5,
@@ -212,12 +228,49 @@ export class UsageTable {
     return this.#queue.all(kind, lowest, inode, limit) as unknown as QueuePlace[];
   }
 
-  /** Files that are to be sorted: changed ones that are written down, and those whose time has come at `now`. */
-  unsorted({ now, limit }: { now: number; limit: number }): number[] {
-    const changed = this.#places(UsageClass.UNSORTED, { limit }).map((place) => place.inode);
-    if (changed.length === limit) return changed;
-    const woken = this.#woken.all(Math.floor(now), limit - changed.length) as { inode: number }[];
-    return [...changed, ...woken.map((row) => row.inode)];
+  /** The beginning of a walk over what is to be sorted at `now`. */
+  beginSorting(now: number): SortPlace {
+    const woken = { wakeMs: -Number.MAX_VALUE, inode: 0 };
+    return { news: this.#batch.size, dueMs: Math.floor(now), changed: 0, woken };
+  }
+
+  /**
+   * Files that are to be sorted: news are written down first, `flush` at a time; then come changed
+   * files, then those whose time has come. Where `next` is undefined, these were the last.
+   */
+  unsorted(
+    after: SortPlace,
+    { limit, flush }: { limit: number; flush: number },
+  ): { inodes: number[]; next: SortPlace | undefined } {
+    if (after.news > 0) {
+      // The oldest come first, so that what comes in meanwhile is not waited for.
+      const written = this.flush(Math.min(flush, after.news));
+      return { inodes: [], next: { ...after, news: written === 0 ? 0 : after.news - written } };
+    }
+    if (after.changed !== undefined) return this.#changedFiles(after, limit);
+    const { wakeMs, inode } = after.woken;
+    const rows = this.#woken.all(wakeMs, inode, after.dueMs, limit) as {
+      inode: number;
+      wake_ms: number;
+    }[];
+    const inodes = rows.map((row) => row.inode);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < limit) return { inodes, next: undefined };
+    return { inodes, next: { ...after, woken: { wakeMs: last.wake_ms, inode: last.inode } } };
+  }
+
+  #changedFiles(
+    after: SortPlace,
+    limit: number,
+  ): { inodes: number[]; next: SortPlace | undefined } {
+    // All of them have the rank 0.
+    const place = { rank: 0, inode: after.changed! };
+    const inodes = this.#places(UsageClass.UNSORTED, { limit, after: place })
+      .map((each) => each.inode);
+    return {
+      inodes,
+      next: { ...after, changed: inodes.length < limit ? undefined : inodes.at(-1) },
+    };
   }
 
   /** Puts files in their classes, unless they have changed since. */

@@ -4,7 +4,6 @@
  * then the uploader is told to hurry and this goes on as packs are confirmed. Only confirmed content
  * of verified packs leaves. Never loops without waiting; says what stands in the way of a mark.
  */
-import type { FactsRow } from "../metadata/facts_table.ts";
 import type { QueuePlace } from "../metadata/usage_table.ts";
 import type { Eviction, Refusal, SpaceReport } from "../filesystem/protocol.ts";
 import { type Decision, printRule, type Reason, REASONS } from "../policy/decision.ts";
@@ -18,6 +17,7 @@ import { sleep } from "../runtime/clock.ts";
 import { describe, type Tiering } from "./context.ts";
 import { type Obstacles, obstaclesOf } from "./obstacles.ts";
 import type { PackVerifier } from "./pack_verifier.ts";
+import { pages } from "./pages.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
 import type { Sorter } from "./sorter.ts";
 import type { Uploader } from "./uploader.ts";
@@ -198,20 +198,20 @@ export class Evictor {
   ): AsyncGenerator<FileFacts> {
     const { filesystem, policy } = this.#tiering;
     const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
-    let after: QueuePlace | undefined;
-    do {
-      const page: { facts: FactsRow[]; next: QueuePlace | undefined } = await filesystem.call(
-        "queue",
-        { queue, limit, after, needs: policy.needs },
-      );
+    const walk = pages(
+      `the queue of ${queue}`,
+      ({ rank, inode }) => [rank, inode],
+      (after: QueuePlace | undefined) =>
+        filesystem.call("queue", { queue, limit, after, needs: policy.needs }),
+    );
+    for await (const page of walk) {
       for (const row of page.facts) {
         const { generation, stamp, epoch } = row;
         chosen.set(row.inode, { generation, facts: { stamp, epoch } });
         // Packs are verified before the eviction, which is refused where one could not be.
         yield policy.facts({ ...row, confirmed: true });
       }
-      after = page.next;
-    } while (after !== undefined);
+    }
   }
 
   async #evictBatch(

@@ -5,10 +5,20 @@
  */
 import type { FactsRow } from "../metadata/facts_table.ts";
 import { UsageClass } from "../metadata/schema.ts";
+import type { SortPlace } from "../metadata/usage_table.ts";
 import { sleep } from "../runtime/clock.ts";
 import { describe, type Tiering } from "./context.ts";
+import { pages } from "./pages.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
 import { Wakeup } from "./wakeup.ts";
+
+/** News first, then changed files, then those whose time has come. */
+const placeOf = ({ news, changed, woken }: SortPlace) => [
+  -news,
+  changed ?? Infinity,
+  woken.wakeMs,
+  woken.inode,
+];
 
 export class Sorter {
   readonly #tiering: Tiering;
@@ -66,9 +76,15 @@ export class Sorter {
   async #pass(): Promise<void> {
     const { filesystem, signal, clock, chunkSize } = this.#tiering;
     const limit = ENGINE_LIMITS.SORT_PAGE_FILES;
-    for (let more = true; more && !signal.aborted;) {
+    const walk = pages(
+      "what is to be sorted",
+      placeOf,
+      (after: SortPlace | undefined) =>
+        filesystem.call("unsorted", { limit, after, needs: this.#tiering.policy.needs }),
+    );
+    for await (const page of walk) {
+      if (signal.aborted) return;
       const { policy } = this.#tiering;
-      const page = await filesystem.call("unsorted", { limit, needs: policy.needs });
       const now = clock.wallMs();
       const files = page.facts.map((row) => policy.sort(row, { now, chunkSize }));
       const local = page.facts.filter((row, place) =>
@@ -77,7 +93,6 @@ export class Sorter {
       if (local.length > 0) await filesystem.call("keep", { inodes: local });
       if (files.length > 0) await filesystem.call("sort", { files });
       this.sorted += files.length;
-      more = page.more;
     }
   }
 

@@ -148,15 +148,17 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
       for (const pack of packs) this.packs[pack - 1].verified = true;
     },
 
-    unsorted: ({ limit }) => {
-      const nowMs = this.clock.wallMs();
+    unsorted: ({ limit, after }) => {
+      const nowMs = after?.dueMs ?? this.clock.wallMs();
       const waiting = [...this.files.values()].filter((file) =>
-        residentBytes(file) > 0 &&
+        residentBytes(file) > 0 && file.inode > (after?.changed ?? 0) &&
         (file.sorted === undefined || file.sorted.looks !== looks(file) ||
           (file.sorted.wakeMs ?? Infinity) <= nowMs)
       );
-      const facts = waiting.slice(0, limit).map((file) => factsOf(file));
-      return { facts, more: waiting.length > limit };
+      const facts = waiting.sort((a, b) => a.inode - b.inode).slice(0, limit).map(factsOf);
+      const changed = facts.at(-1)?.inode;
+      const next = { news: 0, dueMs: nowMs, changed, woken: { wakeMs: 0, inode: 0 } };
+      return { facts, next: waiting.length > limit ? next : undefined };
     },
 
     sort: ({ files }) => {

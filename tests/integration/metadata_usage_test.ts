@@ -4,7 +4,7 @@ import type { Inode } from "../../src/filesystem/inode.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { UsageClass } from "../../src/metadata/schema.ts";
-import { unpackTimes, UsageTable } from "../../src/metadata/usage_table.ts";
+import { type SortPlace, unpackTimes, UsageTable } from "../../src/metadata/usage_table.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
 
@@ -33,10 +33,24 @@ function create(directory: string) {
   };
 }
 
-/** Unsorted files, in the order of their numbers. */
-function unsorted(usage: UsageTable, limit = 100): number[] {
-  usage.flush();
-  return usage.unsorted({ now: 1e12, limit });
+/** Unsorted files: changed ones in the order of their numbers, then those whose time has come. */
+function unsorted(
+  usage: UsageTable,
+  { now = 1e12, limit = 100, onPage = () => {} }: {
+    now?: number;
+    limit?: number;
+    onPage?: (inodes: number[]) => void;
+  } = {},
+): number[] {
+  const found: number[] = [];
+  let place: SortPlace | undefined = usage.beginSorting(now);
+  while (place !== undefined) {
+    const page: ReturnType<UsageTable["unsorted"]> = usage.unsorted(place, { limit, flush: limit });
+    found.push(...page.inodes);
+    onPage(page.inodes);
+    place = page.next;
+  }
+  return found;
 }
 
 /** Files that may leave, by rank. */
@@ -45,8 +59,7 @@ const order = (usage: UsageTable, limit = 100) =>
 
 /** Sorts all that is unsorted, by its last use. */
 function sortAll(database: MetadataDatabase, usage: UsageTable): void {
-  usage.flush();
-  for (const inode of usage.unsorted({ now: 0, limit: 1000 })) {
+  for (const inode of unsorted(usage, { now: 0 })) {
     const row = database.statement(
       "SELECT stamp, last_used_ms AS rank FROM history.usage WHERE inode = ?",
     )
@@ -94,6 +107,55 @@ Deno.test(
     assert.deepEqual(unsorted(usage), [stays]);
     assert.equal(usage.unflushed, 0);
     assert.equal(usage.lastUsed(gone), undefined);
+    database.close({ clean: true });
+  }),
+);
+
+Deno.test(
+  "a walk over what is to be sorted ends although nothing of it is sorted and files go on changing",
+  withDirectory((directory) => {
+    const { database, usage, file } = create(directory);
+    const files = Array.from({ length: 7 }, () => file(1).id);
+    for (const inode of files) usage.record(inode, 20);
+    let pages = 0;
+    const found = unsorted(usage, {
+      limit: 2,
+      onPage: () => {
+        pages++;
+        assert.ok(pages < 20, "the walk goes on and on");
+        // Each page brings more news than it writes down.
+        for (const inode of files) usage.record(inode, 20 + pages);
+        usage.record(file(1).id, 20);
+        usage.flush(1);
+      },
+    });
+    assert.deepEqual(found.slice(0, files.length), files);
+    // All that came meanwhile is the next one's.
+    assert.ok(unsorted(usage).length > files.length);
+    database.close({ clean: true });
+  }),
+);
+
+Deno.test(
+  "a walk passes files that wake again at once",
+  withDirectory((directory) => {
+    const { database, usage, file } = create(directory);
+    const files = Array.from({ length: 5 }, () => file(1).id);
+    for (const inode of files) usage.record(inode, 20);
+    const asleep = { class: UsageClass.HELD, rank: 1, wakeMs: 500, stamp: 0 };
+    unsorted(usage);
+    usage.sort(files.map((inode) => ({ inode, ...asleep })));
+    let woken = 0;
+    const found = unsorted(usage, {
+      now: 500,
+      limit: 2,
+      onPage: (inodes) => {
+        assert.ok(woken < 20, "the walk goes on and on");
+        woken += inodes.length;
+        usage.sort(inodes.map((inode) => ({ inode, ...asleep, wakeMs: 499 })));
+      },
+    });
+    assert.deepEqual(found, files);
     database.close({ clean: true });
   }),
 );
@@ -156,8 +218,9 @@ Deno.test(
     usage.flush();
     const held = { class: UsageClass.HELD, rank: 1, wakeMs: 500, stamp: 0 };
     usage.sort([{ inode: a, ...held }, { inode: b, ...held }]);
-    assert.deepEqual(usage.unsorted({ now: 499, limit: 9 }), [a]);
-    assert.deepEqual(usage.unsorted({ now: 500, limit: 9 }), [a, b]);
+    assert.deepEqual(unsorted(usage, { now: 499 }), [a]);
+    assert.deepEqual(unsorted(usage, { now: 500 }), [a, b]);
+    assert.deepEqual(unsorted(usage, { now: 500, limit: 1 }), [a, b]);
     const tally = usage.tally().filter((each) => each.files > 0);
     assert.deepEqual(
       tally.map((each) => ({ ...each })),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { FactsRow } from "../../src/metadata/facts_table.ts";
 import { readJournal } from "../../src/metadata/journal_table.ts";
 import { UsageClass } from "../../src/metadata/schema.ts";
+import type { SortPlace } from "../../src/metadata/usage_table.ts";
 import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
 import { assertDone, cached, CHUNK, data, lawTest } from "../harness/law_test.ts";
 
@@ -11,17 +12,25 @@ const needs = { uses: true, xattrs: true };
 const factsOf = (fixture: FilesystemFixture, inode: number): FactsRow =>
   fixture.engine.call("facts", { inodes: [inode], needs })[0]!;
 
-/** Files that wait to be sorted. */
-function unsorted(fixture: FilesystemFixture): number[] {
+/** Facts of the files that wait to be sorted. */
+function unsortedFacts(fixture: FilesystemFixture): FactsRow[] {
   fixture.work();
-  return fixture.engine.call("unsorted", { limit: 100, needs }).facts.map((row) => row.inode);
+  const facts: FactsRow[] = [];
+  let after: SortPlace | undefined;
+  do {
+    const page = fixture.engine.call("unsorted", { limit: 100, after, needs });
+    facts.push(...page.facts);
+    after = page.next;
+  } while (after !== undefined);
+  return facts;
 }
+
+/** Files that wait to be sorted. */
+const unsorted = (fixture: FilesystemFixture) => unsortedFacts(fixture).map((row) => row.inode);
 
 /** Puts all that is unsorted in one class. */
 function sortAll(fixture: FilesystemFixture, kind: UsageClass = UsageClass.RANKED): void {
-  fixture.work();
-  const { facts } = fixture.engine.call("unsorted", { limit: 100, needs });
-  const files = facts.map(({ inode, stamp }) => ({
+  const files = unsortedFacts(fixture).map(({ inode, stamp }) => ({
     inode,
     stamp,
     class: kind,
