@@ -125,9 +125,17 @@ export interface SpaceReport {
 
 /** Commands: name → [arguments, result]. */
 export interface Commands extends PolicyCommands, CareCommands, ShippingCommands {
-  /** Dirty files in order of last change, changed at or before `changedBefore` (wall ms). */
+  /**
+   * Dirty files in order of last change, changed at or before `changedBefore` (wall ms). `future`: only
+   * those that changed later than it is now, because the clock was set back since.
+   */
   dirtyFiles: [
-    { changedBefore: number; limit: number; after?: { changedMs: number; inode: number } },
+    {
+      changedBefore: number;
+      limit: number;
+      after?: { changedMs: number; inode: number };
+      future?: boolean;
+    },
     DirtyFile[],
   ];
   /** One file's local-only chunks from `from` on, and the content file that holds them. Undefined: gone or clean. */

@@ -31,12 +31,13 @@ export class Saver {
     const rows = core.database.statement(
       `SELECT id AS inode, generation, size, changed_ms AS changedMs, local AS localBytes, nlink
        FROM inode WHERE dirty = 1 AND kept = 0 AND changed_ms <= ? AND (changed_ms, id) > (?, ?)
-         AND (nlink > 0 OR local >= ${ORPHAN_BYTES})
+         AND changed_ms > ? AND (nlink > 0 OR local >= ${ORPHAN_BYTES})
        ORDER BY changed_ms, id LIMIT ?`,
     ).all(
       argument.changedBefore,
       after.changedMs,
       after.inode,
+      argument.future === true ? Math.floor(core.clock.wallMs()) : -1,
       argument.limit,
     ) as unknown as (DirtyFile & { nlink: number })[];
     return rows.map(({ nlink: _, ...row }) => ({

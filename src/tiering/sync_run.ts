@@ -7,6 +7,7 @@
 import { unreachable } from "../domain/errors.ts";
 import { sleep } from "../runtime/clock.ts";
 import { type Tiering, untilAborted } from "./context.ts";
+import { dirtyPages } from "./dirty_pages.ts";
 import type { FileOutcome } from "./file_job.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
 import type { Sorter } from "./sorter.ts";
@@ -91,25 +92,13 @@ export class SyncRun {
   }
 
   async #startAll(): Promise<void> {
-    const { filesystem, clock } = this.#tiering;
     const { signal } = this.#options;
-    const calledMs = clock.wallMs();
-    const limit = ENGINE_LIMITS.DIRTY_PAGE_FILES;
-    let after: { changedMs: number; inode: number } | undefined;
-    for (;;) {
-      const changedBefore = Number.MAX_SAFE_INTEGER;
-      const files = await filesystem.call("dirtyFiles", { changedBefore, limit, after });
-      // Became dirty since: not promised. Later than now: written before the clock was set back.
-      const meant = files.filter(({ changedMs }) =>
-        changedMs <= calledMs || changedMs > clock.wallMs()
-      );
-      for (const inode of await this.#sorter.uploadable(meant.map((file) => file.inode))) {
+    // What becomes dirty from now on is not promised.
+    for await (const files of dirtyPages(this.#tiering)) {
+      for (const inode of await this.#sorter.uploadable(files.map((file) => file.inode))) {
         await this.#start(inode);
         signal.throwIfAborted();
       }
-      const last = files.at(-1);
-      if (files.length < limit || last === undefined) return;
-      after = { changedMs: last.changedMs, inode: last.inode };
     }
   }
 

@@ -8,6 +8,7 @@ import { BoundedQueue } from "../runtime/bounded_queue.ts";
 import { sleep } from "../runtime/clock.ts";
 import { Budget } from "./budget.ts";
 import { describe, type Tiering, untilAborted } from "./context.ts";
+import { dirtyPages } from "./dirty_pages.ts";
 import { FileJob, type FileOutcome } from "./file_job.ts";
 import { PackBuilder } from "./pack_builder.ts";
 import { PackUploader } from "./pack_uploader.ts";
@@ -218,14 +219,12 @@ export class Uploader {
 
   /** Starts a try of every file that is due. Answers when to look again, milliseconds. */
   async #pass(): Promise<number> {
-    const { filesystem, signal, clock, settings } = this.#tiering;
+    const { signal, clock, settings } = this.#tiering;
     const limit = ENGINE_LIMITS.DIRTY_PAGE_FILES;
     let dueMs = Infinity;
     let dirty = this.#jobs.size > 0;
-    let after: { changedMs: number; inode: number } | undefined;
-    while (!this.#paused && !signal.aborted) {
-      const changedBefore = Number.MAX_SAFE_INTEGER;
-      const files = await filesystem.call("dirtyFiles", { changedBefore, limit, after });
+    const stopped = () => this.#paused || signal.aborted;
+    for await (const files of stopped() ? [] : dirtyPages(this.#tiering)) {
       dirty ||= files.length > 0;
       let started = 0;
       const due: number[] = [];
@@ -239,14 +238,14 @@ export class Uploader {
       for (const inode of await this.#sorter.uploadable(due)) {
         await this.#start(inode, { urgent: false });
         started++;
-        if (signal.aborted || this.#paused) break;
+        if (stopped()) break;
       }
       const last = files.at(-1);
-      if (files.length < limit || last === undefined) break;
+      if (stopped()) break;
+      if (last === undefined || files.length < limit) continue;
       // They come in order of change: behind a page of files that are not quiet come only such.
       const quietMs = clock.wallMs() - last.changedMs;
       if (started === 0 && !this.#pressure && quietMs < settings.uploadAfterMs) break;
-      after = { changedMs: last.changedMs, inode: last.inode };
     }
     this.#nextDueMs = clock.monotonicMs() + dueMs;
     // While anything is dirty nobody tells of more that becomes dirty, or of files that are closed.

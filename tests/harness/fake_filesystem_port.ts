@@ -62,9 +62,10 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
   }
 
   readonly #handlers: Handlers = {
-    dirtyFiles: ({ changedBefore, limit, after }) =>
+    dirtyFiles: ({ changedBefore, limit, after, future = false }) =>
       [...this.files.values()]
         .filter((file) => file.dirty && !file.kept && file.changedMs <= changedBefore)
+        .filter((file) => !future || file.changedMs > this.clock.wallMs())
         .filter((file) =>
           after === undefined || file.changedMs > after.changedMs ||
           (file.changedMs === after.changedMs && file.inode > after.inode)

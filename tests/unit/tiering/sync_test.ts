@@ -16,6 +16,28 @@ Deno.test("a sync does not wait for quiet time or for packs to fill", async () =
   });
 });
 
+Deno.test("a sync ends although programs write more files than it can list, and takes those of a wrong clock", async () => {
+  await withEngine(async ({ clock, random, filesystem, engine }) => {
+    const content = random.bytes(CHUNK);
+    for (let inode = 2; inode < 300; inode++) filesystem.write(inode, content);
+    // Written before the clock was set back by an hour.
+    filesystem.write(300, content).changedMs += seconds(3600);
+    const call = filesystem.call.bind(filesystem);
+    let pages = 0;
+    filesystem.call = async (command, argument) => {
+      if (command === "dirtyFiles") {
+        assert.ok(pages++ < 100, "the sync lists files for ever");
+        clock.setWall(clock.wallMs() + 10);
+        const first = 1000 * pages;
+        for (let inode = first; inode < first + 256; inode++) filesystem.write(inode, content);
+      }
+      return await call(command, argument);
+    };
+    await clock.until(engine.sync({ inodes: "all", signal: FOREVER }));
+    for (let inode = 2; inode <= 300; inode++) assert.equal(filesystem.file(inode).dirty, false);
+  });
+});
+
 Deno.test("a sync of named files leaves others alone", async () => {
   await withEngine(async ({ clock, random, filesystem, engine }) => {
     filesystem.write(2, random.bytes(CHUNK));
