@@ -4,6 +4,7 @@
  */
 import { UserError } from "../domain/errors.ts";
 import type { FilesystemPort } from "../filesystem/port.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { TrashTable } from "../metadata/trash_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
@@ -35,6 +36,8 @@ export interface CareParts {
   filesystem: FilesystemPort;
   store: ObjectStore;
   compute: ComputePort;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   engine: Engine;
   right: Promise<WritingRight>;
   values: SettingValues;
@@ -89,12 +92,12 @@ export class Care {
     own: StoredVersion[],
     options: { beforeMs: number; signal: AbortSignal },
   ): Promise<Superseded> {
-    const { engine, store, fileSystem, right } = this.#parts;
+    const { engine, right } = this.#parts;
     const { shipper } = engine;
     if (shipper?.head === undefined) return { groups: [], notes: ["no metadata is shipped"] };
     const { head, snapshot } = shipper;
     const { epoch } = await untilAborted(right, options.signal);
-    return await supersededMetadata(own, { ...options, store, fileSystem, epoch, head, snapshot });
+    return await supersededMetadata(own, { ...this.#parts, ...options, epoch, head, snapshot });
   }
 
   /** Rejects with UserError, StoreError, or the signal's reason. */
@@ -115,13 +118,14 @@ export class Care {
       onProgress: (text: string) => void;
     },
   ): Promise<FsckReport> {
-    const { cache, store, filesystem } = this.#parts;
+    const { cache, store, secrets, filesystem } = this.#parts;
     return this.#read((database) =>
       runFsck({
         ...options,
         cache,
         database,
         store,
+        secrets,
         mounted: true,
         repair: false,
         markLost: (chunks) => filesystem.call("markLost", { chunks }),

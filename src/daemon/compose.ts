@@ -71,6 +71,7 @@ export async function compose(
     random: systemRandom,
   });
   const { fileSystem } = identity;
+  const secrets = undefined;
   if (identity.created) notes.push(`created file system ${fileSystem} in ${store.description}`);
   const verified = new VerifiedStore(store, {
     verified: identity.offline === undefined,
@@ -86,6 +87,7 @@ export async function compose(
     clock: systemClock,
     random: systemRandom,
     fileSystem,
+    secrets,
     takeOver: request.takeOver,
     claims: new ClaimsFile(cache.layout.claims),
     machine: Deno.hostname(),
@@ -106,6 +108,7 @@ export async function compose(
   const mounted = mountFuse(request.mountpoint, { fsname: MOUNT_SOURCE_PREFIX + cache.path });
   undo.defer(() => void unmount(mounted, { lazy: true }));
   const compute = new ComputePool({
+    secrets,
     isolates: Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)),
     onCrash: (message) => log.error(`compute isolate: ${message}`),
   });
@@ -119,7 +122,7 @@ export async function compose(
     ...recordAccesses(cache.layout.trace, { bytes: values["trace.size"]!, log }),
   });
   undo.defer(() => endFilesystem(filesystem));
-  const exporter = new MetadataExportClient(cache.path);
+  const exporter = new MetadataExportClient(cache.path, secrets);
   undo.defer(() => exporter.close());
   // Both listeners are there before the first event can come: nothing is awaited in between.
   const ready = listen(filesystem, log, lateMount.promise);
@@ -135,6 +138,7 @@ export async function compose(
       if (level !== "debug") log.write(level, message + describeFields(fields));
     },
     fileSystemId: fileSystem,
+    secrets,
     chunkSize: identity.chunkSize,
     mayWrite: writeRight.granted,
     metadata: {
@@ -159,6 +163,7 @@ export async function compose(
     filesystem,
     store: stacked,
     compute,
+    secrets,
     engine,
     right: writeRight.right,
     values: request.values,

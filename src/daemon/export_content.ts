@@ -62,6 +62,7 @@ export class ExportContent {
     this.#options = options;
     this.#fetch = new ChunkFetch({
       store: source.store,
+      secrets: source.secrets,
       parallel,
       signal,
       take: ({ file, piece }, plain) => {
@@ -120,7 +121,7 @@ export class ExportContent {
         const found = read(fd, { offset, length: piece.valid });
         const right = piece.bucket === undefined
           ? same(found, read(local, { offset, length: piece.valid }))
-          : piece.bucket.length !== piece.valid || matches(found, piece);
+          : piece.bucket.length !== piece.valid || this.#matches(found, piece);
         if (!right) return false;
       }
       return true;
@@ -161,12 +162,13 @@ export class ExportContent {
 
   async #piece(file: Open, piece: WorkingPiece, local: number): Promise<void> {
     const range = { offset: piece.index * this.#options.source.chunkSize, length: piece.valid };
-    if (file.resumed && matches(read(this.#part(file), range), piece)) return;
+    if (file.resumed && this.#matches(read(this.#part(file), range), piece)) return;
     if (piece.resident) {
       const bytes = read(local, range);
       // Bytes that are here and rotten are in the bucket, too.
       if (
-        piece.bucket === undefined || piece.bucket.length !== piece.valid || matches(bytes, piece)
+        piece.bucket === undefined || piece.bucket.length !== piece.valid ||
+        this.#matches(bytes, piece)
       ) {
         if (bytes !== undefined) return this.#write(file, piece, bytes);
       }
@@ -178,6 +180,12 @@ export class ExportContent {
     }
     file.waiting++;
     await this.#fetch.add(piece.bucket, { file, piece });
+  }
+
+  /** Whether these are the bytes of a chunk that the bucket has; never where it has none, or cut ones. */
+  #matches(bytes: Uint8Array | undefined, { bucket, valid }: WorkingPiece): boolean {
+    if (bytes === undefined || bucket === undefined || bucket.length !== valid) return false;
+    return same(chunkId(bytes, this.#options.source.secrets), bucket.hash);
   }
 
   #write(file: Open, piece: WorkingPiece, bytes: Uint8Array): void {
@@ -249,12 +257,6 @@ function read(
     at += got;
   }
   return bytes;
-}
-
-/** Whether these are the bytes of a chunk that the bucket has; never where it has none, or cut ones. */
-function matches(bytes: Uint8Array | undefined, { bucket, valid }: WorkingPiece): boolean {
-  if (bytes === undefined || bucket === undefined || bucket.length !== valid) return false;
-  return same(chunkId(bytes), bucket.hash);
 }
 
 function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

@@ -4,6 +4,7 @@
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { joinNames, printName } from "../domain/name_text.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import type { NotNewest } from "../metadata/rebuild.ts";
 import { TreeReader, type WorkingPiece } from "../metadata/tree_reader.ts";
@@ -23,6 +24,8 @@ export interface ExportSource {
   tree: TreeReader;
   fileSystem: string;
   chunkSize: number;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   /** For people. */
   description: string;
   /** Time of the state, by the writer's clock; undefined: what the cache shows. */
@@ -64,6 +67,7 @@ export async function withBucket<T>(
           tree,
           fileSystem: source.descriptor.fileSystem,
           chunkSize: source.descriptor.chunkSize,
+          secrets: undefined,
           description: source.store.description,
           pointMs: source.plan.pointMs,
           content: undefined,
@@ -103,6 +107,7 @@ export async function withCache<T>(
     return await action({
       tree,
       ...known,
+      secrets: undefined,
       description: cache.path,
       pointMs: undefined,
       content: cache.layout.content,

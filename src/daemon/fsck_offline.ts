@@ -58,6 +58,7 @@ export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
       ...options,
       cache: cache.path,
       database: open,
+      secrets: undefined,
       mounted: false,
       store: store ?? { skipped: "it was left out" },
       markLost: (chunks) =>

@@ -3,6 +3,7 @@
  * the next goes on from there; what it finds damaged is marked in the rows.
  */
 import { z } from "zod";
+import type { Secrets } from "../format/secrets.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -16,6 +17,8 @@ export interface FsckRun {
   cache: string;
   database: MetadataDatabase;
   store: ObjectStore | { skipped: string };
+  /** Of an encrypted file system; a deep check needs them. */
+  secrets: Secrets | undefined;
   mounted: boolean;
   repair: boolean;
   deep: DeepRequest | undefined;
@@ -36,6 +39,7 @@ export async function runFsck(options: FsckRun): Promise<FsckReport> {
       ...options,
       clock: systemClock,
       deep: deep === undefined ? undefined : {
+        secrets: options.secrets,
         share: deep.share,
         bytesPerSecond: deep.bytesPerSecond,
         pick: () => systemRandom.fraction(),

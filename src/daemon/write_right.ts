@@ -3,6 +3,7 @@
  * it does. Owns the lease and the claims file's use.
  */
 import { UserError } from "../domain/errors.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { ShippingState } from "../metadata/change_log.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
@@ -18,6 +19,8 @@ export interface WriteRightOptions {
   clock: Clock;
   random: Random;
   fileSystem: string;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   takeOver: boolean;
   claims: ClaimsFile;
   machine: string;
@@ -50,11 +53,11 @@ export class WriteRight {
    * (refused) where another mount holds it, and OldCopyError where this cache is an old copy.
    */
   async take(): Promise<boolean> {
-    const { claims, log, store, fileSystem, shipping: state } = this.#options;
+    const { claims, log, store, fileSystem, secrets, shipping: state } = this.#options;
     const { signal } = this.#ending;
     let found: HeadCheck;
     try {
-      found = await agreeOnHead({ store, fileSystem, state, signal });
+      found = await agreeOnHead({ store, fileSystem, secrets, state, signal });
       this.#lease = await acquireLease({
         ...this.#options,
         base: found.head.hash,

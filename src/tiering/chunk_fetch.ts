@@ -5,6 +5,7 @@
  */
 import { packKey } from "../format/keys.ts";
 import { FormatError } from "../format/format_error.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { ChunkRecord } from "../metadata/chunk_table.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex } from "../runtime/random.ts";
@@ -21,6 +22,8 @@ const REQUEST_BYTES = 4 * 1024 ** 2;
 export interface ChunkFetchOptions<T> {
   /** The bucket; asked for once, when something is first needed of it. */
   store: () => Promise<ObjectStore>;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   /** Requests at a time. */
   parallel: number;
   signal?: AbortSignal;
@@ -113,7 +116,7 @@ export class ChunkFetch<T> {
       const { chunk } = wanted;
       const from = chunk.offset - offset;
       try {
-        const plain = decodeBytes(bytes.subarray(from, from + chunk.stored), chunk);
+        const plain = await this.#decode(bytes.subarray(from, from + chunk.stored), chunk);
         if (this.#ended === undefined) this.#options.take(wanted.owner, plain);
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
@@ -132,11 +135,15 @@ export class ChunkFetch<T> {
     let plain: Uint8Array;
     try {
       const bytes = await this.#get(chunk, { offset: chunk.offset, length: chunk.stored });
-      plain = decodeBytes(bytes, chunk);
+      plain = await this.#decode(bytes, chunk);
     } catch (error) {
       return this.#fail(wanted, error);
     }
     if (this.#ended === undefined) this.#options.take(owner, plain);
+  }
+
+  #decode(stored: Uint8Array, chunk: ChunkRecord): Promise<Uint8Array> {
+    return decodeBytes(stored, chunk, this.#options.secrets);
   }
 
   #fail({ owner }: Wanted<T>, error: unknown): void {

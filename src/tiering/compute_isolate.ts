@@ -1,26 +1,44 @@
 /**
- * Entry of a compute isolate: one job per message, answered in order. Owns no state. Whatever a job
- * throws becomes its answer; only a defect of this file ends the isolate.
+ * Entry of a compute isolate: one job per message, answered when it is done. Owns no state but the
+ * secrets of the file system, where it is encrypted. Whatever a job throws becomes its answer; only a
+ * defect of this file ends the isolate.
  */
 /// <reference lib="deno.worker" />
+import { invariant } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
-import { decodeBytes, encodeFile } from "./compute_jobs.ts";
-import type { ComputeAnswer, ComputeRequest } from "./compute_messages.ts";
+import { sealPack } from "../format/pack_cipher.ts";
+import { Secrets } from "../format/secrets.ts";
+import { decodeBytes, encodeFile, reopenBytes } from "./compute_jobs.ts";
+import type { ComputeAnswer, ComputeRequest, ComputeSecrets } from "./compute_messages.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-self.onmessage = (event: MessageEvent<ComputeRequest>) => {
-  const answer = work(event.data);
+let secrets: Secrets | undefined;
+
+self.onmessage = async ({ data }: MessageEvent<ComputeRequest | ComputeSecrets>) => {
+  if (data.kind === "secrets") {
+    secrets = new Secrets(data.material);
+    data.material.master.fill(0);
+    return;
+  }
+  const answer = await work(data);
   self.postMessage(answer, buffersOf(answer));
 };
 
-function work(request: ComputeRequest): ComputeAnswer {
+async function work(request: ComputeRequest): Promise<ComputeAnswer> {
   const { id } = request;
   try {
-    if (request.kind === "encode") {
-      return { id, kind: "encoded", result: encodeFile(request.job) };
+    switch (request.kind) {
+      case "encode":
+        return { id, kind: "encoded", result: encodeFile(request.job, secrets) };
+      case "decode":
+        return bytes(id, await decodeBytes(request.stored, request.chunk, secrets));
+      case "reopen":
+        return bytes(id, await reopenBytes(request.stored, request.chunk, secrets));
+      case "seal":
+        invariant(secrets !== undefined, "a pack is sealed without secrets");
+        return bytes(id, await sealPack(request.draft, secrets));
     }
-    return { id, kind: "decoded", plain: decodeBytes(request.stored, request.chunk) };
   } catch (error) {
     if (error instanceof FormatError) {
       return { id, kind: "refused", why: error.kind, message: error.message };
@@ -29,9 +47,13 @@ function work(request: ComputeRequest): ComputeAnswer {
   }
 }
 
+function bytes(id: number, bytes: Uint8Array<ArrayBuffer>): ComputeAnswer {
+  return { id, kind: "bytes", bytes };
+}
+
 /** Large buffers move instead of being copied. */
 function buffersOf(answer: ComputeAnswer): Transferable[] {
-  if (answer.kind === "decoded") return [answer.plain.buffer];
+  if (answer.kind === "bytes") return [answer.bytes.buffer];
   if (answer.kind === "encoded" && answer.result.kind === "chunk") {
     return [answer.result.stored.buffer as ArrayBuffer];
   }

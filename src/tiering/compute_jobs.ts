@@ -1,20 +1,22 @@
-/** What a compute isolate does for one job. Synchronous; touches nothing but the file it is told to read. */
-import { chunkId, decodeChunk, encodeChunk, isAllZero, type StoredChunk } from "../format/codec.ts";
+/** What a compute isolate does for one job. Touches nothing but the file it is told to read. */
+import { chunkId, decodeChunk, encodeChunk, isAllZero } from "../format/codec.ts";
+import { openChunk, type PlacedChunk } from "../format/pack_cipher.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { EncodeJob, EncodeResult } from "./compute_port.ts";
 
-/** Plain bytes to what a pack holds. */
-export function encodeBytes(plain: Uint8Array): EncodeResult {
+/** Plain bytes to what a pack writer takes. `secrets` of an encrypted file system, here and below. */
+export function encodeBytes(plain: Uint8Array, secrets?: Secrets): EncodeResult {
   if (isAllZero(plain)) return { kind: "zero" };
   return {
     kind: "chunk",
-    hash: chunkId(plain),
+    hash: chunkId(plain, secrets),
     length: plain.length,
     ...encodeChunk(plain),
   };
 }
 
 /** Reads and encodes a piece of a file. A short read or a missing file means that it changed. */
-export function encodeFile(job: EncodeJob): EncodeResult {
+export function encodeFile(job: EncodeJob, secrets?: Secrets): EncodeResult {
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(job.path, { read: true });
@@ -30,16 +32,35 @@ export function encodeFile(job: EncodeJob): EncodeResult {
       if (read === null || read === 0) return { kind: "moved" };
       got += read;
     }
-    return encodeBytes(plain);
+    return encodeBytes(plain, secrets);
   } finally {
     file.close();
   }
 }
 
-/** Verified plain bytes in a buffer of their own. Throws FormatError. */
-export function decodeBytes(stored: Uint8Array, chunk: StoredChunk): Uint8Array<ArrayBuffer> {
-  const plain = decodeChunk(stored, chunk);
-  return plain.byteLength === plain.buffer.byteLength
-    ? plain as Uint8Array<ArrayBuffer>
-    : new Uint8Array(plain);
+/** Verified plain bytes in a buffer of their own. Rejects with FormatError. */
+export async function decodeBytes(
+  stored: Uint8Array,
+  chunk: PlacedChunk,
+  secrets?: Secrets,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const encoded = secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
+  return inOwnBuffer(decodeChunk(encoded, chunk, secrets));
+}
+
+/** Encoded bytes in a buffer of their own, after the plain ones have been verified. Rejects likewise. */
+export async function reopenBytes(
+  stored: Uint8Array,
+  chunk: PlacedChunk,
+  secrets?: Secrets,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const encoded = secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
+  decodeChunk(encoded, chunk, secrets);
+  return inOwnBuffer(encoded);
+}
+
+function inOwnBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.byteLength === bytes.buffer.byteLength
+    ? bytes as Uint8Array<ArrayBuffer>
+    : new Uint8Array(bytes);
 }

@@ -1,14 +1,24 @@
 /** What the compute pool and its isolates say to each other. */
-import type { StoredChunk } from "../format/codec.ts";
+import type { PlacedChunk } from "../format/pack_cipher.ts";
+import type { SecretMaterial } from "../format/secrets.ts";
 import type { EncodeJob, EncodeResult } from "./compute_port.ts";
+
+/** The first message to an isolate of an encrypted file system; it is not answered. */
+export interface ComputeSecrets {
+  kind: "secrets";
+  material: SecretMaterial;
+}
 
 export type ComputeRequest =
   | { id: number; kind: "encode"; job: EncodeJob }
-  | { id: number; kind: "decode"; stored: Uint8Array<ArrayBuffer>; chunk: StoredChunk };
+  | { id: number; kind: "decode"; stored: Uint8Array<ArrayBuffer>; chunk: PlacedChunk }
+  | { id: number; kind: "reopen"; stored: Uint8Array<ArrayBuffer>; chunk: PlacedChunk }
+  | { id: number; kind: "seal"; draft: Uint8Array<ArrayBuffer> };
 
 export type ComputeAnswer =
   | { id: number; kind: "encoded"; result: EncodeResult }
-  | { id: number; kind: "decoded"; plain: Uint8Array<ArrayBuffer> }
+  /** Of decode: plain bytes. Of reopen: encoded ones. Of seal: a pack. */
+  | { id: number; kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }
   /** FormatError, by its kind. */
   | { id: number; kind: "refused"; why: "corrupt" | "unknown"; message: string }
   /** Anything else, such as EIO of the cache's disk. */

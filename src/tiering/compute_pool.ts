@@ -4,10 +4,11 @@
  * idles and little is queued where it cannot be overtaken. An isolate that dies rejects its jobs
  * and is replaced by a new one with the next job.
  */
-import type { StoredChunk } from "../format/codec.ts";
 import { FormatError } from "../format/format_error.ts";
+import type { PlacedChunk } from "../format/pack_cipher.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { workerUrl } from "../runtime/worker_url.ts";
-import type { ComputeAnswer, ComputeRequest } from "./compute_messages.ts";
+import type { ComputeAnswer, ComputeRequest, ComputeSecrets } from "./compute_messages.ts";
 import type { ComputePort, EncodeJob, EncodeResult } from "./compute_port.ts";
 
 type Work = {
@@ -37,11 +38,23 @@ export class ComputePool implements ComputePort {
   #next = 1;
   #closed = false;
   readonly #onCrash: (message: string) => void;
+  readonly #secrets: Secrets | undefined;
 
-  /** `onCrash` is told when an isolate has died. */
-  constructor(options: { isolates: number; onCrash: (message: string) => void }) {
+  /** `onCrash` is told when an isolate has died; `secrets` of an encrypted file system. */
+  constructor(
+    options: {
+      isolates: number;
+      secrets: Secrets | undefined;
+      onCrash: (message: string) => void;
+    },
+  ) {
     this.parallel = options.isolates;
+    this.#secrets = options.secrets;
     this.#onCrash = options.onCrash;
+  }
+
+  get encrypted(): boolean {
+    return this.#secrets !== undefined;
   }
 
   async encode(job: EncodeJob): Promise<EncodeResult> {
@@ -50,13 +63,27 @@ export class ComputePool implements ComputePort {
     throw failure(answer);
   }
 
-  async decode(
+  decode(
     stored: Uint8Array<ArrayBuffer>,
-    chunk: StoredChunk,
+    chunk: PlacedChunk,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const { hash, length, codec } = chunk;
-    const answer = await this.#ask({ kind: "decode", stored, chunk: { hash, length, codec } });
-    if (answer.kind === "decoded") return answer.plain;
+    return this.#askForBytes({ kind: "decode", stored, chunk: onlyPlace(chunk) });
+  }
+
+  reopen(
+    stored: Uint8Array<ArrayBuffer>,
+    chunk: PlacedChunk,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#askForBytes({ kind: "reopen", stored, chunk: onlyPlace(chunk) });
+  }
+
+  seal(draft: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#askForBytes({ kind: "seal", draft });
+  }
+
+  async #askForBytes(work: Work): Promise<Uint8Array<ArrayBuffer>> {
+    const answer = await this.#ask(work);
+    if (answer.kind === "bytes") return answer.bytes;
     throw failure(answer);
   }
 
@@ -88,7 +115,7 @@ export class ComputePool implements ComputePort {
       const id = this.#next++;
       isolate.jobs.set(id, job);
       const { work } = job;
-      const transfer = work.kind === "decode" ? [work.stored.buffer] : [];
+      const transfer = buffersOf(work);
       try {
         isolate.worker.postMessage({ id, ...work }, transfer);
       } catch (error) {
@@ -127,6 +154,11 @@ export class ComputePool implements ComputePort {
     };
     worker.onmessageerror = () => this.#crashed(isolate, "an answer could not be read");
     this.#isolates.push(isolate);
+    if (this.#secrets !== undefined) {
+      const first: ComputeSecrets = { kind: "secrets", material: this.#secrets.material() };
+      worker.postMessage(first);
+      first.material.master.fill(0);
+    }
     return isolate;
   }
 
@@ -141,6 +173,24 @@ export class ComputePool implements ComputePort {
     }
     this.#dispatch();
   }
+}
+
+/** Large buffers move instead of being copied. */
+function buffersOf(work: Work): Transferable[] {
+  switch (work.kind) {
+    case "encode":
+      return [];
+    case "decode":
+    case "reopen":
+      return [work.stored.buffer];
+    case "seal":
+      return [work.draft.buffer];
+  }
+}
+
+/** What of a location a compute isolate needs. */
+function onlyPlace({ hash, length, codec, pack, ordinal }: PlacedChunk): PlacedChunk {
+  return { hash, length, codec, pack, ordinal };
 }
 
 function closed(): Error {

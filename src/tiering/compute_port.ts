@@ -1,8 +1,8 @@
 /**
- * Work that would block the engine: reading, hashing, compressing, verifying. `ComputePool` does it
- * in other isolates; tests do it on the spot.
+ * Work that would block the engine: reading, hashing, compressing, encrypting, verifying. `ComputePool`
+ * does it in other isolates; tests do it on the spot.
  */
-import type { StoredChunk } from "../format/codec.ts";
+import type { PlacedChunk } from "../format/pack_cipher.ts";
 
 /** A piece of a content file, bytes. */
 export interface EncodeJob {
@@ -32,12 +32,21 @@ export type EncodeResult =
 export interface ComputePort {
   /** Jobs that it works on at a time. */
   readonly parallel: number;
+  /** This file system is encrypted: packs are written as drafts, and have to be sealed. */
+  readonly encrypted: boolean;
   encode(job: EncodeJob): Promise<EncodeResult>;
   /**
    * The plain bytes of a chunk, verified; nobody else holds their buffer. The buffer of `stored`
    * moves away. Rejects with FormatError.
    */
-  decode(stored: Uint8Array<ArrayBuffer>, chunk: StoredChunk): Promise<Uint8Array<ArrayBuffer>>;
+  decode(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * A chunk as a pack writer takes it: decrypted, still compressed, and verified as `decode` does. The
+   * buffer of `stored` moves away. Rejects with FormatError.
+   */
+  reopen(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk): Promise<Uint8Array<ArrayBuffer>>;
+  /** Makes a pack of a draft, whose buffer moves away. Only where `encrypted`. */
+  seal(draft: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   /** Ends the isolates; jobs under way are rejected. */
   close(): void;
 }

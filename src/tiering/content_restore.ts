@@ -1,4 +1,5 @@
 /** Brings the content of one saved version from the bucket, verified, without a mount. Reads only. */
+import type { Secrets } from "../format/secrets.ts";
 import type { TreeReader } from "../metadata/tree_reader.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { ChunkFetch } from "./chunk_fetch.ts";
@@ -16,13 +17,16 @@ export async function restoreContent(
   options: {
     tree: TreeReader;
     store: ObjectStore;
+    /** Of an encrypted file system. */
+    secrets?: Secrets;
     signal?: AbortSignal;
     take: (index: number, bytes: Uint8Array) => void;
   },
 ): Promise<void> {
-  const { tree, store, signal, take } = options;
+  const { tree, store, secrets, signal, take } = options;
   const fetch = new ChunkFetch<{ index: number; valid: number }>({
     store: () => Promise.resolve(store),
+    secrets,
     parallel: PARALLEL,
     signal,
     take: ({ index, valid }, plain) => take(index, plain.subarray(0, valid)),

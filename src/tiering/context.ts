@@ -1,5 +1,6 @@
 /** What every part of the engine works with; made once, in engine.ts. */
 import type { FilesystemPort } from "../filesystem/port.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
@@ -24,6 +25,8 @@ export interface Tiering {
   readonly log: Log;
   /** File system id, 16 bytes. */
   readonly fileSystem: Uint8Array;
+  /** Undefined where the file system is not encrypted. */
+  readonly secrets: Secrets | undefined;
   /** Bytes. */
   readonly chunkSize: number;
   /** Aborts when the engine stops. */

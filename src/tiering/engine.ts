@@ -5,6 +5,7 @@
 import { unreachable } from "../domain/errors.ts";
 import type { FilesystemPort } from "../filesystem/port.ts";
 import type { FilesystemEvent } from "../filesystem/protocol.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { fromHex, type Random } from "../runtime/random.ts";
@@ -42,6 +43,8 @@ export interface EngineOptions {
   log: Log;
   /** 32 hexadecimal digits. */
   fileSystemId: string;
+  /** Of an encrypted file system; `compute` has the same. */
+  secrets?: Secrets;
   /** Bytes. */
   chunkSize: number;
   /**
@@ -81,6 +84,7 @@ export class Engine {
       log,
       chunkSize,
       fileSystem: fromHex(options.fileSystemId),
+      secrets: options.secrets,
       signal: this.#stopping.signal,
     };
     this.#sorter = new Sorter(this.#tiering);

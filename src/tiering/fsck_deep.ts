@@ -8,7 +8,9 @@ import { type Clock, sleep } from "../runtime/clock.ts";
 import { decodeChunk } from "../format/codec.ts";
 import { FormatError } from "../format/format_error.ts";
 import { packKey } from "../format/keys.ts";
+import { openChunk, readSealedPack } from "../format/pack_cipher.ts";
 import { readPack } from "../format/pack_reader.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import { type ChunkToVerify, type PackToVerify, VerifyTable } from "../metadata/verify_table.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
@@ -17,6 +19,8 @@ import type { DeepReport } from "./fsck_report.ts";
 export interface DeepOptions {
   store: ObjectStore;
   database: MetadataDatabase;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   clock: Clock;
   /** Share of the packs that is read, 0 to 1; which ones is up to `pick`. */
   share: number;
@@ -74,7 +78,7 @@ async function verifyPack(
   pack: PackToVerify,
   options: DeepOptions & { chunks: ChunkToVerify[]; report: DeepReport },
 ): Promise<void> {
-  const { store, chunks, report, signal } = options;
+  const { store, secrets, chunks, report, signal } = options;
   const key = packKey(pack.name);
   const damaged = (ids: number[], what: string) => {
     report.damaged += ids.length;
@@ -89,12 +93,12 @@ async function verifyPack(
     return damaged(chunks.map(({ chunk }) => chunk), "it is not in the bucket");
   }
   report.bytes += object.length;
-  const structure = structureFault(object, pack);
+  const structure = await structureFault(object, { pack, secrets });
   for (const chunk of chunks) {
     report.chunks++;
     const bytes = object.subarray(chunk.offset, chunk.offset + chunk.stored);
-    const fault = faultOf(bytes, chunk);
-    if (fault !== undefined && await failsAgain(key, { chunk, pack, store, signal })) {
+    const fault = await faultOf(bytes, { chunk, pack, secrets });
+    if (fault !== undefined && await failsAgain(key, { chunk, pack, store, secrets, signal })) {
       damaged([chunk.chunk], `chunk ${chunk.ordinal}: ${fault}`);
     }
   }
@@ -102,9 +106,14 @@ async function verifyPack(
 }
 
 /** What is wrong with header, index or footer; the rows say where the chunks are, so they may be whole. */
-function structureFault(object: Uint8Array, pack: PackToVerify): string | undefined {
+async function structureFault(
+  object: Uint8Array,
+  { pack, secrets }: { pack: PackToVerify; secrets: Secrets | undefined },
+): Promise<string | undefined> {
   try {
-    const { header } = readPack(object);
+    const { header } = secrets === undefined
+      ? readPack(object)
+      : await readSealedPack(object, secrets);
     return hex(header.pack) === hex(pack.name) ? undefined : "it holds another pack";
   } catch (error) {
     if (error instanceof FormatError) return error.message;
@@ -112,10 +121,18 @@ function structureFault(object: Uint8Array, pack: PackToVerify): string | undefi
   }
 }
 
-function faultOf(stored: Uint8Array, chunk: ChunkToVerify): string | undefined {
+async function faultOf(stored: Uint8Array, place: {
+  chunk: ChunkToVerify;
+  pack: PackToVerify;
+  secrets: Secrets | undefined;
+}): Promise<string | undefined> {
+  const { chunk, pack, secrets } = place;
   if (stored.length !== chunk.stored) return `${stored.length} bytes instead of ${chunk.stored}`;
   try {
-    decodeChunk(stored, chunk);
+    const encoded = secrets === undefined
+      ? stored
+      : await openChunk(stored, { ...chunk, pack: pack.name }, secrets);
+    decodeChunk(encoded, chunk, secrets);
     return undefined;
   } catch (error) {
     if (error instanceof FormatError) return error.message;
@@ -125,13 +142,19 @@ function faultOf(stored: Uint8Array, chunk: ChunkToVerify): string | undefined {
 
 async function failsAgain(
   key: string,
-  options: { chunk: ChunkToVerify; pack: PackToVerify; store: ObjectStore; signal: AbortSignal },
+  options: {
+    chunk: ChunkToVerify;
+    pack: PackToVerify;
+    store: ObjectStore;
+    secrets: Secrets | undefined;
+    signal: AbortSignal;
+  },
 ): Promise<boolean> {
   const { chunk, pack, store, signal } = options;
   const range = { offset: chunk.offset, length: chunk.stored };
   try {
     const stored = await store.get(key, { versionId: pack.versionId, range, signal });
-    return faultOf(stored, chunk) !== undefined;
+    return await faultOf(stored, options) !== undefined;
   } catch (error) {
     // A range beyond the object's end is "corrupt": the object is too short.
     if (error instanceof StoreError && ["corrupt", "missing"].includes(error.kind)) return true;

@@ -2,14 +2,21 @@
  * The metadata isolate as a MetadataExportPort. Owns the Worker, which starts with the first request
  * and is replaced by a new one if it dies.
  */
+import type { SecretMaterial, Secrets } from "../format/secrets.ts";
 import { workerUrl } from "../runtime/worker_url.ts";
 import type { MetadataExporter, MetadataExportPort } from "./metadata_exporter.ts";
 
 type Call = "unshipped" | "changes" | "segment" | "segmentObject";
 
+/** The first message to the isolate; it is not answered. */
+export interface MetadataOpening {
+  directory: string;
+  /** Of an encrypted file system. */
+  material: SecretMaterial | undefined;
+}
+
 export interface MetadataRequest {
   id: number;
-  directory: string;
   call: Call;
   argument: unknown;
 }
@@ -23,14 +30,16 @@ interface Waiting {
 
 export class MetadataExportClient implements MetadataExportPort {
   readonly #directory: string;
+  readonly #secrets: Secrets | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #next = 1;
   #closed = false;
 
-  /** `directory`: the cache. */
-  constructor(directory: string) {
+  /** `directory`: the cache; `secrets` of an encrypted file system. */
+  constructor(directory: string, secrets?: Secrets) {
     this.#directory = directory;
+    this.#secrets = secrets;
   }
 
   unshipped(limit: number) {
@@ -63,7 +72,7 @@ export class MetadataExportClient implements MetadataExportPort {
     const answer = new Promise<unknown>((resolve, reject) =>
       this.#waiting.set(id, { resolve, reject })
     );
-    const request: MetadataRequest = { id, directory: this.#directory, call, argument };
+    const request: MetadataRequest = { id, call, argument };
     (this.#worker ??= this.#start()).postMessage(request);
     return answer as Promise<ReturnType<MetadataExporter[K]>>;
   }
@@ -83,6 +92,12 @@ export class MetadataExportClient implements MetadataExportPort {
       event.preventDefault();
       this.#end(`the metadata isolate ended: ${event.message}`);
     };
+    const opening: MetadataOpening = {
+      directory: this.#directory,
+      material: this.#secrets?.material(),
+    };
+    worker.postMessage(opening);
+    opening.material?.master.fill(0);
     return worker;
   }
 

@@ -4,10 +4,19 @@
  */
 import type { RecordTable } from "../domain/metadata_rows.ts";
 import { ByteWriter } from "../format/byte_writer.ts";
-import { encodeMetadataObject, MetadataKind, NO_HASH, sha256 } from "../format/metadata_object.ts";
+import { NONCE_BYTES } from "../format/cipher.ts";
+import {
+  encodeMetadataObject,
+  MetadataKind,
+  type MetadataSealing,
+  NO_HASH,
+  sha256,
+} from "../format/metadata_object.ts";
 import { encodeRecord } from "../format/metadata_records.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { LoggedKey } from "../metadata/change_log.ts";
 import { ExportReader } from "../metadata/export_reader.ts";
+import type { Random } from "../runtime/random.ts";
 import { METADATA_LIMITS as LIMITS, SEGMENT_KEYS } from "./metadata_limits.ts";
 
 /** What all objects say of themselves. */
@@ -62,16 +71,33 @@ export type ExportLimits =
   & Record<"OBJECT_KEYS" | "OBJECT_BYTES" | "SEGMENT_BYTES" | "GROUP_KEYS" | "READ_MS", number>
   & { SEGMENT_KEYS: Record<RecordTable, number> };
 
+/** What encrypts the objects of an encrypted file system. */
+export interface ExportSecrets {
+  secrets: Secrets;
+  random: Random;
+}
+
+/** What encrypts the next object; undefined where nothing is encrypted. */
+export function sealingOf(parts: ExportSecrets | undefined): MetadataSealing | undefined {
+  if (parts === undefined) return undefined;
+  return { secrets: parts.secrets, nonce: parts.random.bytes(NONCE_BYTES) };
+}
+
 /** The same answers, at once. */
 export class MetadataExporter {
   readonly #reader: ExportReader;
   readonly #limits: ExportLimits;
+  readonly #secrets: ExportSecrets | undefined;
   #segment: { payload: Uint8Array; count: number } | undefined;
 
   /** Other limits than the usual ones are for tests. */
-  constructor(directory: string, limits: Partial<ExportLimits> = {}) {
+  constructor(
+    directory: string,
+    options: { limits?: Partial<ExportLimits>; secrets?: ExportSecrets } = {},
+  ) {
     this.#reader = new ExportReader(directory);
-    this.#limits = { ...LIMITS, SEGMENT_KEYS, ...limits };
+    this.#limits = { ...LIMITS, SEGMENT_KEYS, ...options.limits };
+    this.#secrets = options.secrets;
   }
 
   unshipped(limit: number): number {
@@ -84,14 +110,18 @@ export class MetadataExporter {
     let { previous } = request;
     for (const [i, { payload, keys }] of payloads.entries()) {
       const isLast = i === payloads.length - 1;
-      const { bytes, hash } = encodeMetadataObject({
-        ...request,
-        kind: MetadataKind.CHANGES,
-        complete: complete && isLast,
-        restart: request.restart && i === 0,
-        previous,
-        count: keys.length,
-      }, payload);
+      const { bytes, hash } = encodeMetadataObject(
+        {
+          ...request,
+          kind: MetadataKind.CHANGES,
+          complete: complete && isLast,
+          restart: request.restart && i === 0,
+          previous,
+          count: keys.length,
+        },
+        payload,
+        sealingOf(this.#secrets),
+      );
       const range = { from: keys[0], to: keys.at(-1)! };
       objects.push({ bytes, hash, range, complete: complete && isLast });
       previous = hash;
@@ -148,14 +178,18 @@ export class MetadataExporter {
 
   segmentObject(header: ExportHeader): Uint8Array<ArrayBuffer> {
     const { payload, count } = this.#segment!;
-    return encodeMetadataObject({
-      ...header,
-      kind: MetadataKind.SEGMENT,
-      complete: false,
-      restart: false,
-      previous: NO_HASH,
-      count,
-    }, payload).bytes;
+    return encodeMetadataObject(
+      {
+        ...header,
+        kind: MetadataKind.SEGMENT,
+        complete: false,
+        restart: false,
+        previous: NO_HASH,
+        count,
+      },
+      payload,
+      sealingOf(this.#secrets),
+    ).bytes;
   }
 
   close(): void {

@@ -5,6 +5,7 @@
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { epochText, METADATA_PREFIX, parseMetadataKey } from "../format/keys.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { MetadataHead, ShippingState } from "../metadata/change_log.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import {
@@ -31,6 +32,8 @@ export interface HeadCheck {
 export async function agreeOnHead(options: {
   store: ObjectStore;
   fileSystem: string;
+  /** Of an encrypted file system. */
+  secrets?: Secrets;
   state: ShippingState;
   signal?: AbortSignal;
 }): Promise<HeadCheck> {

@@ -1,17 +1,31 @@
 /** Entry of the metadata isolate: reads rows and makes objects of them, one request at a time. */
 /// <reference lib="deno.worker" />
-import type { MetadataAnswer, MetadataRequest } from "./metadata_export_client.ts";
+import { Secrets } from "../format/secrets.ts";
+import { systemRandom } from "../runtime/random.ts";
+import type { MetadataAnswer, MetadataOpening, MetadataRequest } from "./metadata_export_client.ts";
 import { MetadataExporter } from "./metadata_exporter.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
+let opening: MetadataOpening | undefined;
+let secrets: Secrets | undefined;
 let exporter: MetadataExporter | undefined;
 
-self.onmessage = ({ data }: MessageEvent<MetadataRequest>) => {
-  const { id, directory, call, argument } = data;
+self.onmessage = ({ data }: MessageEvent<MetadataOpening | MetadataRequest>) => {
+  if (!("call" in data)) {
+    opening = data;
+    if (data.material !== undefined) {
+      secrets = new Secrets(data.material);
+      data.material.master.fill(0);
+    }
+    return;
+  }
+  const { id, call, argument } = data;
   let answer: MetadataAnswer;
   try {
-    exporter ??= new MetadataExporter(directory);
+    exporter ??= new MetadataExporter(opening!.directory, {
+      secrets: secrets && { secrets, random: systemRandom },
+    });
     // The pairs of call and argument are checked where they are sent.
     answer = { id, result: exporter[call](argument as never) };
   } catch (error) {

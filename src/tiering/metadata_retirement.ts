@@ -11,6 +11,7 @@ import { LEASE_PREFIX, parseMetadataKey } from "../format/keys.ts";
 import { parseClaimKey } from "../format/lease_claim.ts";
 import { MetadataKind } from "../format/metadata_object.ts";
 import { decodeManifest, type Manifest } from "../format/metadata_snapshot.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { MetadataHead } from "../metadata/change_log.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex } from "../runtime/random.ts";
@@ -29,6 +30,8 @@ export interface RetirementOptions {
   store: ObjectStore;
   /** 32 hexadecimal digits. */
   fileSystem: string;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   /** Of the claim that this mount holds. */
   epoch: number;
   /** The last object that the bucket has confirmed. */

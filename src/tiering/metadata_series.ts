@@ -16,6 +16,7 @@ import {
   MetadataKind,
   type MetadataObject,
 } from "../format/metadata_object.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex } from "../runtime/random.ts";
 
@@ -34,6 +35,15 @@ export interface ChainLink {
   /** 64 hexadecimal digits. */
   hash: string;
   previous: string;
+}
+
+/** What the objects must be of. */
+export interface MetadataSource {
+  /** File system id, 32 hexadecimal digits. */
+  fileSystem: string;
+  /** Undefined: not encrypted, and what is encrypted is refused. */
+  secrets?: Secrets;
+  signal?: AbortSignal;
 }
 
 /** A claim on the bucket, and the last object that its claimant knew. */
@@ -61,7 +71,7 @@ export async function listMetadata(
 export async function readLinks(
   store: ObjectStore,
   listed: ListedMetadata[],
-  options: { fileSystem: string; signal?: AbortSignal },
+  options: MetadataSource,
 ): Promise<ChainLink[]> {
   return await parallel(listed, async (each) => {
     const object = await readMetadataObject(store, each.key, options);
@@ -76,12 +86,12 @@ export async function readLinks(
 export async function readMetadataObject(
   store: ObjectStore,
   key: string,
-  options: { fileSystem: string; signal?: AbortSignal },
+  options: MetadataSource,
 ): Promise<MetadataObject> {
   const bytes = await store.get(key, { signal: options.signal });
   let object: MetadataObject;
   try {
-    object = decodeMetadataObject(bytes);
+    object = decodeMetadataObject(bytes, options.secrets);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new FormatError(error.kind, `${key}: ${error.message}`, { cause: error });
@@ -89,8 +99,25 @@ export async function readMetadataObject(
   if (hex(object.fileSystem) !== options.fileSystem) {
     throw new FormatError("corrupt", `${key} belongs to file system ${hex(object.fileSystem)}`);
   }
+  if (options.secrets !== undefined) requireName(object, key);
   return object;
 }
+
+/** What is encrypted is authentic under a name that says what it says. */
+function requireName(object: MetadataObject, key: string): void {
+  const name = parseMetadataKey(key);
+  const kind = name && KINDS[name.kind];
+  if (kind === object.kind && name?.epoch === object.epoch) {
+    if (name.first === object.first && name.last === object.last) return;
+  }
+  throw new FormatError("corrupt", `${key} is another object under this name`);
+}
+
+const KINDS: Record<MetadataName["kind"], MetadataKind> = {
+  changes: MetadataKind.CHANGES,
+  segment: MetadataKind.SEGMENT,
+  snapshot: MetadataKind.SNAPSHOT,
+};
 
 /** Claims of epochs after `epoch` that say what they build upon. */
 export async function claimBases(

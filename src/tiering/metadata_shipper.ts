@@ -298,7 +298,7 @@ export class MetadataShipper {
   }
 
   async #snapshot(): Promise<void> {
-    const { filesystem, log, clock } = this.#tiering;
+    const { filesystem, log, clock, random, secrets } = this.#tiering;
     const startedMs = clock.monotonicMs();
     const { state, header } = await this.#inTurn(async () => {
       await this.#shipChanges();
@@ -309,6 +309,7 @@ export class MetadataShipper {
       sender: this.#sender!,
       exporter: this.#options.exporter,
       header,
+      secrets: secrets && { secrets, random },
       state,
       catchUp: () => this.#inTurn(() => this.#shipChanges()),
     });

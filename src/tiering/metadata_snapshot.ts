@@ -11,7 +11,12 @@ import { decodeManifest, encodeManifest, type SegmentEntry } from "../format/met
 import { StoreError } from "../object_store/object_store.ts";
 import { fromHex, hex } from "../runtime/random.ts";
 import type { MetadataHead, ShippingState } from "../metadata/change_log.ts";
-import type { ExportHeader, MetadataExportPort } from "./metadata_exporter.ts";
+import {
+  type ExportHeader,
+  type ExportSecrets,
+  type MetadataExportPort,
+  sealingOf,
+} from "./metadata_exporter.ts";
 import type { MetadataSender } from "./metadata_sender.ts";
 
 /** What a snapshot was made of. */
@@ -32,11 +37,13 @@ export async function takeSnapshot(parts: {
   sender: MetadataSender;
   exporter: MetadataExportPort;
   header: ExportHeader;
+  /** Of an encrypted file system. */
+  secrets: ExportSecrets | undefined;
   state: ShippingState;
   catchUp: () => Promise<MetadataHead>;
 }): Promise<SnapshotResult> {
-  const { sender, exporter, header, state } = parts;
-  const known = await knownSegments(sender, state.snapshot);
+  const { sender, exporter, header, state, secrets } = parts;
+  const known = await knownSegments(sender, { manifest: state.snapshot, secrets });
   const segments: SegmentEntry[] = [];
   let sentBytes = 0;
   for (const table of Object.values(RecordTable)) {
@@ -64,16 +71,20 @@ export async function takeSnapshot(parts: {
   });
   const first = state.head.sequence;
   const last = head.sequence;
-  const { bytes } = encodeMetadataObject({
-    ...header,
-    first,
-    last,
-    kind: MetadataKind.SNAPSHOT,
-    complete: true,
-    restart: false,
-    previous: NO_HASH,
-    count: segments.length,
-  }, payload);
+  const { bytes } = encodeMetadataObject(
+    {
+      ...header,
+      first,
+      last,
+      kind: MetadataKind.SNAPSHOT,
+      complete: true,
+      restart: false,
+      previous: NO_HASH,
+      count: segments.length,
+    },
+    payload,
+    sealingOf(secrets),
+  );
   const key = await sender.put({ kind: "snapshot", epoch: header.epoch, first, last }, bytes);
   const all = segments.reduce((sum, segment) => sum + segment.bytes, 0);
   return { key, bytes: all, sentBytes, segments: segments.length };
@@ -82,12 +93,12 @@ export async function takeSnapshot(parts: {
 /** Segments of the last snapshot, by table, first key and content. */
 async function knownSegments(
   sender: MetadataSender,
-  manifest: string | undefined,
+  { manifest, secrets }: { manifest: string | undefined; secrets: ExportSecrets | undefined },
 ): Promise<Map<string, SegmentEntry>> {
   const known = new Map<string, SegmentEntry>();
   if (manifest === undefined) return known;
   try {
-    const { payload } = decodeMetadataObject(await sender.get(manifest));
+    const { payload } = decodeMetadataObject(await sender.get(manifest), secrets?.secrets);
     for (const segment of decodeManifest(payload).segments) {
       known.set(`${segment.table} ${segment.first} ${hex(segment.content)}`, segment);
     }

@@ -126,13 +126,13 @@ export class PackBuilder {
   }
 
   #start(lane: Lane): OpenPack {
-    const { clock, random, settings, fileSystem } = this.#tiering;
+    const { clock, random, settings, fileSystem, compute } = this.#tiering;
     const pack: OpenPack = {
       lane,
       writer: new PackWriter({
         fileSystem,
         pack: random.bytes(16),
-        encrypted: false,
+        encrypted: compute.encrypted,
         limits: { bytes: settings.packBytes, chunks: settings.packChunks },
       }),
       targets: [],
@@ -176,9 +176,11 @@ export class PackBuilder {
       slot = await this.#slots.acquire(1, this.#tiering.signal);
       // Nobody waits for anything in it: it would only be garbage.
       if (!pack.targets.every(({ target }) => target.abandoned)) {
+        const { compute } = this.#tiering;
+        const finished = pack.writer.finish();
         recorded = await this.#uploader.upload({
           name: pack.writer.pack,
-          body: pack.writer.finish(),
+          body: compute.encrypted ? await compute.seal(finished) : finished,
           entries: pack.writer.entries,
           targets: pack.targets,
         });

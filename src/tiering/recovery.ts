@@ -8,6 +8,7 @@ import { FormatError } from "../format/format_error.ts";
 import { decodeRecord, readRecords } from "../format/metadata_record_reader.ts";
 import { MetadataKind, type MetadataObject } from "../format/metadata_object.ts";
 import type { SegmentEntry } from "../format/metadata_snapshot.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { ChangeLog } from "../metadata/change_log.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type NotNewest, Rebuild, REBUILD_ORDER } from "../metadata/rebuild.ts";
@@ -24,6 +25,8 @@ export interface RecoveryOptions {
   storeUrl: string;
   /** 32 hexadecimal digits. */
   fileSystem: string;
+  /** Of an encrypted file system. */
+  secrets?: Secrets;
   /** Bytes. */
   chunkSize: number;
   /** Exists and is empty. */

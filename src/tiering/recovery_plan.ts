@@ -6,6 +6,7 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { MetadataKind } from "../format/metadata_object.ts";
 import { decodeManifest, type Manifest } from "../format/metadata_snapshot.ts";
+import type { Secrets } from "../format/secrets.ts";
 import { type MetadataHead, NO_HEAD } from "../metadata/change_log.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex } from "../runtime/random.ts";
@@ -38,6 +39,8 @@ interface Parts {
   store: ObjectStore;
   /** File system id, 32 hexadecimal digits. */
   fileSystem: string;
+  /** Of an encrypted file system. */
+  secrets?: Secrets;
   signal?: AbortSignal;
 }
 
@@ -75,7 +78,7 @@ async function planFrom(
   candidate: ListedMetadata | undefined,
   parts: Parts & { atMs?: number; changes: ListedMetadata[]; notes: string[] },
 ): Promise<RecoveryPlan | undefined> {
-  const { store, fileSystem, signal, atMs = Infinity, changes, notes } = parts;
+  const { store, signal, atMs = Infinity, changes, notes } = parts;
   let snapshot: RecoveryPlan["snapshot"];
   if (candidate !== undefined) {
     try {
@@ -97,7 +100,7 @@ async function planFrom(
   const later = candidate === undefined
     ? changes
     : changes.filter(({ last }) => last >= candidate.first - 1);
-  const links = await readLinks(store, later, { fileSystem, signal });
+  const links = await readLinks(store, later, parts);
   if (candidate === undefined && links.length > 0 && !links.some(isFirst)) {
     // What was there has gone, for a snapshot that cannot be used: that is not an empty file system.
     notes.push("the first objects of changes are not there any more");

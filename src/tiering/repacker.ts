@@ -66,11 +66,11 @@ export class Repacker {
       }
       for (const run of runs(await this.#options.filesystem.call("liveChunks", { pack }))) {
         signal.throwIfAborted();
-        for (const { location, stored } of await this.#read(run, signal)) {
-          if (!writer.hasRoom(stored.length)) await close();
-          writer.add({ ...location, stored });
+        for (const { location, encoded } of await this.#read(run, signal)) {
+          if (!writer.hasRoom(encoded.length)) await close();
+          writer.add({ ...location, stored: encoded });
           copied.push({ chunk: location.chunk, from: pack });
-          left -= stored.length;
+          left -= encoded.length;
         }
       }
     }
@@ -78,15 +78,15 @@ export class Repacker {
   }
 
   #newWriter(): PackWriter {
-    const { fileSystem, random } = this.#options;
-    return new PackWriter({ fileSystem, pack: random.bytes(16), encrypted: false });
+    const { fileSystem, random, compute } = this.#options;
+    return new PackWriter({ fileSystem, pack: random.bytes(16), encrypted: compute.encrypted });
   }
 
-  /** Stored bytes of chunks that lie next to each other; those that are what their ids say. */
+  /** Encoded bytes of chunks that lie next to each other; those that are what their ids say. */
   async #read(
     run: ChunkLocation[],
     signal: AbortSignal,
-  ): Promise<{ location: ChunkLocation; stored: Uint8Array<ArrayBuffer> }[]> {
+  ): Promise<{ location: ChunkLocation; encoded: Uint8Array<ArrayBuffer> }[]> {
     const { store, compute, log, filesystem } = this.#options;
     const [first] = run;
     const length = run.reduce((sum, { stored }) => sum + stored, 0);
@@ -105,8 +105,7 @@ export class Repacker {
       const start = location.offset - first.offset;
       const stored = bytes.slice(start, start + location.stored);
       try {
-        await compute.decode(stored.slice(), location);
-        return [{ location, stored }];
+        return [{ location, encoded: await compute.reopen(stored, location) }];
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
         log("error", "a chunk in the bucket is damaged; its pack is not repacked", {
@@ -121,9 +120,10 @@ export class Repacker {
 
   /** PUT, HEAD, and then the rows. An object without rows is garbage for a later run. */
   async #store(writer: PackWriter, copied: Copied[], signal: AbortSignal): Promise<number> {
-    const { store, filesystem } = this.#options;
+    const { store, filesystem, compute } = this.#options;
     const key = packKey(writer.pack);
-    const body = writer.finish();
+    const finished = writer.finish();
+    const body = compute.encrypted ? await compute.seal(finished) : finished;
     const { versionId } = await store.put(key, body, { signal });
     const { length } = await store.head(key, { versionId, signal });
     if (length !== body.length) {

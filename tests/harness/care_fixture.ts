@@ -18,6 +18,7 @@ import { ParkingLot } from "../../src/filesystem/parking_lot.ts";
 import type { FilesystemPort } from "../../src/filesystem/port.ts";
 import type { Commands, FilesystemEvent } from "../../src/filesystem/protocol.ts";
 import { Session } from "../../src/fuse/session.ts";
+import type { Secrets } from "../../src/format/secrets.ts";
 import { ChunkTable } from "../../src/metadata/chunk_table.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { MapTable } from "../../src/metadata/map_table.ts";
@@ -29,8 +30,6 @@ import { fromHex } from "../../src/runtime/random.ts";
 import { TimerQueue } from "../../src/runtime/timer_queue.ts";
 import type { StoredVersion } from "../../src/tiering/bucket_survey.ts";
 import type { ShippedHistory } from "../../src/tiering/collection_horizon.ts";
-import { decodeBytes, encodeFile } from "../../src/tiering/compute_jobs.ts";
-import type { ComputePort } from "../../src/tiering/compute_port.ts";
 import { Engine } from "../../src/tiering/engine.ts";
 import { GarbageCollector } from "../../src/tiering/garbage_collector.ts";
 import type { ExportLimits } from "../../src/tiering/metadata_exporter.ts";
@@ -40,6 +39,7 @@ import { Repacker } from "../../src/tiering/repacker.ts";
 import { DEFAULT_ENGINE_SETTINGS } from "../../src/tiering/settings.ts";
 import { ClockWatch } from "../../src/tiering/store_time.ts";
 import { KernelSimulator } from "./kernel_simulator.ts";
+import { PromptCompute } from "./prompt_compute.ts";
 import { PromptExporter } from "./prompt_exporter.ts";
 import { SeededRandom } from "./seeded_random.ts";
 import type { Answer } from "./simulated_connection.ts";
@@ -48,14 +48,6 @@ import { SimulatedClock } from "./simulated_clock.ts";
 export const CHUNK = 16 * 1024;
 export const FILE_SYSTEM = "00112233445566778899aabbccddeeff";
 const DAY_MS = 86_400_000;
-
-/** Work on the spot. */
-const compute: ComputePort = {
-  parallel: 1,
-  encode: (job) => Promise.resolve().then(() => encodeFile(job)),
-  decode: (stored, chunk) => Promise.resolve().then(() => decodeBytes(stored, chunk)),
-  close: () => {},
-};
 
 const roomy = {
   target: 1e12,
@@ -112,6 +104,8 @@ export interface CareOptions {
   seed?: number;
   /** A cache that holds a file system already; the fixture takes it away in the end. */
   cache?: string;
+  /** Of FILE_SYSTEM: then it is encrypted. */
+  secrets?: Secrets;
   /** Metadata is shipped. */
   shipping?: { right: Promise<WritingRight>; intervalMs?: number; snapshotBytes?: number };
   /** Where metadata objects end, for tests of what lies between two. */
@@ -163,14 +157,15 @@ export class CareFixture {
     this.#runner = new CommandRunner(this.filesystem, { stop: (_, done) => done() });
     this.kernel.init();
     this.port = this.#makePort();
-    this.exporter = new PromptExporter(this.cache, options.exportLimits);
+    const { exportLimits: limits, secrets } = options;
+    this.exporter = new PromptExporter(this.cache, { limits, secrets });
     const random = new SeededRandom(options.seed ?? 7);
     const log = (level: string, message: string, fields?: Record<string, unknown>) =>
       void this.log.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`);
     const parts = {
       filesystem: this.port,
       store: this.store,
-      compute,
+      compute: new PromptCompute(options.secrets),
       clock: this.clock,
       random,
       log,
@@ -179,6 +174,7 @@ export class CareFixture {
       ...parts,
       settings: { ...DEFAULT_ENGINE_SETTINGS, packBytes: options.packBytes ?? 8 * CHUNK },
       fileSystemId: FILE_SYSTEM,
+      secrets: options.secrets,
       chunkSize: CHUNK,
       mayWrite: Promise.resolve(),
       ...(options.shipping === undefined ? {} : {

@@ -46,6 +46,7 @@ export async function exportCache(
       tree,
       fileSystem: FILE_SYSTEM,
       chunkSize: CHUNK,
+      secrets: undefined,
       description: cache,
       pointMs: undefined,
       content: `${cache}/content`,

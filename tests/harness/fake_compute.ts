@@ -1,12 +1,13 @@
 /** A compute port that works on the spot and reads "content files" out of the fake filesystem isolate. */
-import type { StoredChunk } from "../../src/format/codec.ts";
-import { decodeBytes, encodeBytes } from "../../src/tiering/compute_jobs.ts";
+import type { PlacedChunk } from "../../src/format/pack_cipher.ts";
+import { decodeBytes, encodeBytes, reopenBytes } from "../../src/tiering/compute_jobs.ts";
 import type { ComputePort, EncodeJob, EncodeResult } from "../../src/tiering/compute_port.ts";
 import type { FakeFilesystemState } from "./fake_filesystem_state.ts";
 
 /** Computes on the spot, reading "content files" out of the fake. */
 export class FakeCompute implements ComputePort {
   readonly parallel = 1;
+  readonly encrypted = false;
   encoded = 0;
   decoded = 0;
   /** Runs before each read; a test may change the file here. */
@@ -28,10 +29,19 @@ export class FakeCompute implements ComputePort {
     return bytes?.length === job.length ? encodeBytes(bytes) : { kind: "moved" };
   }
 
-  async decode(stored: Uint8Array<ArrayBuffer>, chunk: StoredChunk) {
+  async decode(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {
     this.decoded++;
     await Promise.resolve();
-    return decodeBytes(stored, chunk);
+    return await decodeBytes(stored, chunk);
+  }
+
+  async reopen(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {
+    await Promise.resolve();
+    return await reopenBytes(stored, chunk);
+  }
+
+  seal(): Promise<Uint8Array<ArrayBuffer>> {
+    throw new Error("nothing is encrypted here");
   }
 
   close(): void {}

@@ -1,26 +1,42 @@
 /** The metadata exporter without an isolate, for simulated clocks; reads the same database files. */
+import type { Secrets } from "../../src/format/secrets.ts";
+import { systemRandom } from "../../src/runtime/random.ts";
 import {
   type ExportLimits,
   MetadataExporter,
   type MetadataExportPort,
 } from "../../src/tiering/metadata_exporter.ts";
 
+export interface PromptExporterOptions {
+  limits?: Partial<ExportLimits>;
+  /** Of an encrypted file system. */
+  secrets?: Secrets;
+}
+
 export class PromptExporter implements MetadataExportPort {
   readonly #directory: string;
-  readonly #limits: Partial<ExportLimits>;
+  readonly #options: PromptExporterOptions;
   #inner: MetadataExporter | undefined;
   /** Runs before each request; what it throws is the answer. */
   before: (call: string) => void | Promise<void> = () => {};
 
-  constructor(directory: string, limits: Partial<ExportLimits> = {}) {
+  constructor(directory: string, options: PromptExporterOptions = {}) {
     this.#directory = directory;
-    this.#limits = limits;
+    this.#options = options;
   }
 
   async #ask<T>(call: string, action: (exporter: MetadataExporter) => T): Promise<T> {
     await Promise.resolve();
     await this.before(call);
-    return action(this.#inner ??= new MetadataExporter(this.#directory, this.#limits));
+    return action(this.#inner ??= this.#open());
+  }
+
+  #open(): MetadataExporter {
+    const { limits, secrets } = this.#options;
+    return new MetadataExporter(this.#directory, {
+      limits,
+      secrets: secrets && { secrets, random: systemRandom },
+    });
   }
 
   unshipped(limit: number) {

@@ -1,5 +1,6 @@
 /** Ships from a whole Zero into a bucket in memory, and recovers from that bucket alone. */
 import assert from "node:assert/strict";
+import type { Secrets } from "../../src/format/secrets.ts";
 import type { MetadataDatabase } from "../../src/metadata/database.ts";
 import { ChangeLog } from "../../src/metadata/change_log.ts";
 import { type TreeEntry, TreeReader } from "../../src/metadata/tree_reader.ts";
@@ -31,6 +32,7 @@ export function scratch(): string {
 /** A mount that ships; the right to write is real. */
 export class ShippingFixture extends CareFixture {
   readonly lease: Promise<Lease>;
+  readonly secrets: Secrets | undefined;
   readonly #grant: PromiseWithResolvers<WritingRight>;
 
   constructor(options: CareOptions & { takeOver?: boolean; snapshotBytes?: number } = {}) {
@@ -41,6 +43,7 @@ export class ShippingFixture extends CareFixture {
       shipping: { right: grant.promise, snapshotBytes: options.snapshotBytes },
     });
     this.#grant = grant;
+    this.secrets = options.secrets;
     this.lease = this.#claim(options.takeOver ?? false);
     this.lease.catch((error) => grant.reject(error));
   }
@@ -48,7 +51,8 @@ export class ShippingFixture extends CareFixture {
   async #claim(takeOver: boolean): Promise<Lease> {
     const { store } = this;
     const state = new ChangeLog(this.database).state();
-    const found = await agreeOnHead({ store, fileSystem: FILE_SYSTEM, state });
+    const { secrets } = this;
+    const found = await agreeOnHead({ store, fileSystem: FILE_SYSTEM, secrets, state });
     const lease = await acquireLease({
       store,
       clock: this.clock,
@@ -78,6 +82,7 @@ export class ShippingFixture extends CareFixture {
     return await supersededMetadata(own, {
       store: this.store,
       fileSystem: FILE_SYSTEM,
+      secrets: this.secrets,
       epoch: (await this.lease).epoch,
       head: head!,
       snapshot,
@@ -113,15 +118,17 @@ export interface Recovered {
 /** Recovers into a new directory. */
 export async function recoverFrom(
   bucket: MemoryObjectStore,
-  options: { clock: CareFixture["clock"]; atMs?: number },
+  options: { clock: CareFixture["clock"]; atMs?: number; secrets?: Secrets },
 ): Promise<Recovered> {
-  const plan = await planRecovery({ store: bucket, fileSystem: FILE_SYSTEM, atMs: options.atMs });
+  const { atMs, secrets } = options;
+  const plan = await planRecovery({ store: bucket, fileSystem: FILE_SYSTEM, secrets, atMs });
   const directory = Deno.makeTempDirSync({ prefix: "zero-recovered-" });
   const result = await recoverMetadata({
     plan,
     store: bucket,
     storeUrl: "memory:",
     fileSystem: FILE_SYSTEM,
+    secrets,
     chunkSize: CHUNK,
     directory,
     clock: options.clock,

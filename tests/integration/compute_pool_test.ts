@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { chunkId } from "../../src/format/codec.ts";
+import { readSealedPack } from "../../src/format/pack_cipher.ts";
+import { storedBytes } from "../../src/format/pack_reader.ts";
+import { PackWriter } from "../../src/format/pack_writer.ts";
+import { Secrets } from "../../src/format/secrets.ts";
 import { ComputePool } from "../../src/tiering/compute_pool.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
 
+/** Where a chunk lies does not matter where nothing is encrypted. */
+const place = { pack: new Uint8Array(16), ordinal: 0 };
+
 async function withPool(
   test: (pool: ComputePool, directory: string, crashes: string[]) => Promise<void>,
+  secrets?: Secrets,
 ): Promise<void> {
   const directory = await Deno.makeTempDir();
   const crashes: string[] = [];
-  const pool = new ComputePool({ isolates: 1, onCrash: (message) => void crashes.push(message) });
+  const pool = new ComputePool({
+    isolates: 1,
+    secrets,
+    onCrash: (message) => void crashes.push(message),
+  });
   try {
     await test(pool, directory, crashes);
   } finally {
@@ -29,7 +41,7 @@ Deno.test("a piece of a file is read, hashed and compressed in another isolate, 
     assert.ok(Buffer.from(chunkId(plain)).equals(result.hash));
     assert.ok(result.stored.length < 10_000);
     const stored = new Uint8Array(result.stored);
-    const back = await pool.decode(stored, result);
+    const back = await pool.decode(stored, { ...result, ...place });
     assert.ok(Buffer.from(back).equals(plain));
     assert.equal(stored.byteLength, 0, "the stored bytes moved away");
   });
@@ -50,7 +62,7 @@ Deno.test("holes, missing files and short files are told apart", async () => {
 Deno.test("wrong bytes are refused by name, and the isolate goes on", async () => {
   await withPool(async (pool, _directory, crashes) => {
     const plain = new SeededRandom(1).bytes(5000);
-    const chunk = { hash: chunkId(plain), length: 5000, codec: 0 };
+    const chunk = { hash: chunkId(plain), length: 5000, codec: 0, ...place };
     await assert.rejects(pool.decode(new Uint8Array(5000), chunk), {
       name: "FormatError",
       kind: "corrupt",
@@ -62,6 +74,40 @@ Deno.test("wrong bytes are refused by name, and the isolate goes on", async () =
     assert.ok(Buffer.from(await pool.decode(plain.slice(), chunk)).equals(plain));
     assert.deepEqual(crashes, []);
   });
+});
+
+Deno.test("chunks are identified, sealed and opened in the isolates, which know the secrets", async () => {
+  const fileSystem = new Uint8Array(16).fill(5);
+  const secrets = new Secrets({ fileSystem, master: new SeededRandom(3).bytes(32) });
+  await withPool(async (pool, directory, crashes) => {
+    const path = `${directory}/11.1`;
+    const contents = [new SeededRandom(4).bytes(50_000), new Uint8Array(80_000).fill(65)];
+    await Deno.writeFile(path, Buffer.concat(contents));
+    const pack = new SeededRandom(5).bytes(16);
+    const writer = new PackWriter({ fileSystem, pack, encrypted: pool.encrypted });
+    for (const [i, { length }] of contents.entries()) {
+      const chunk = await pool.encode({ path, offset: i * 50_000, length });
+      assert.ok(chunk.kind === "chunk");
+      assert.ok(Buffer.from(secrets.chunkId(contents[i])).equals(chunk.hash));
+      writer.add(chunk);
+    }
+    const draft = writer.finish();
+    const object = await pool.seal(draft);
+    assert.equal(draft.byteLength, 0, "the draft moved away");
+    const { entries } = await readSealedPack(object, secrets);
+    for (const [ordinal, entry] of entries.entries()) {
+      const placed = { ...entry, pack, ordinal };
+      const stored = () => storedBytes(object, entry).slice() as Uint8Array<ArrayBuffer>;
+      assert.ok(Buffer.from(await pool.decode(stored(), placed)).equals(contents[ordinal]));
+      const encoded = await pool.reopen(stored(), placed);
+      assert.equal(encoded.length, entry.stored - 16);
+      await assert.rejects(pool.decode(stored(), { ...placed, ordinal: 7 }), {
+        name: "FormatError",
+        kind: "corrupt",
+      });
+    }
+    assert.deepEqual(crashes, []);
+  }, secrets);
 });
 
 Deno.test("many jobs are all answered, and closing rejects what is left", async () => {

@@ -48,6 +48,7 @@ async function check(
       repair,
       deep: deep
         ? {
+          secrets: undefined,
           share: 1,
           pick: () => 0,
           bytesPerSecond: undefined,
