@@ -22,10 +22,11 @@ import { joinNames } from "../domain/name_text.ts";
 import { BulkRecall } from "./bulk_recall.ts";
 import { Collection } from "./collection.ts";
 import type { ContentPort } from "./content_port.ts";
+import { Copier } from "./copier.ts";
 import type { Core } from "./core.ts";
 import { Dropper } from "./dropper.ts";
 import { FactDesk } from "./fact_desk.ts";
-import { HandleTable } from "./handle_table.ts";
+import { type Handle, HandleTable } from "./handle_table.ts";
 import { FileType, type Inode, isRegular } from "./inode.ts";
 import type { LookupCounts } from "./lookup_counts.ts";
 import { Namespace } from "./namespace.ts";
@@ -40,11 +41,8 @@ import { Shipping } from "./shipping.ts";
 import { SpaceQueue } from "./space_queue.ts";
 import { Syncer } from "./syncer.ts";
 import { Trash } from "./trash.ts";
+import { volumeStatistics } from "./volume_statistics.ts";
 import { Writer } from "./writer.ts";
-
-const BLOCK = 4096;
-/** Free space that statfs shows at least, as long as something could be evicted. */
-const SHOWN_FREE = 1024 ** 3;
 
 export class Filesystem implements FilesystemOperations {
   readonly core: Core;
@@ -64,6 +62,7 @@ export class Filesystem implements FilesystemOperations {
   readonly #reader: Reader;
   readonly #writer: Writer;
   readonly #resizer: Resizer;
+  readonly #copier: Copier;
   readonly #opener: Opener;
   readonly #giveUpBallast: () => boolean;
   /** The kernel has said goodbye. */
@@ -86,6 +85,12 @@ export class Filesystem implements FilesystemOperations {
     this.#resizer = new Resizer(core, {
       recalls: this.recalls,
       writer: this.#writer,
+      reaper: this.reaper,
+    });
+    this.#copier = new Copier(core, {
+      reader: this.#reader,
+      writer: this.#writer,
+      recalls: this.recalls,
       reaper: this.reaper,
     });
     this.#syncer = new Syncer(core);
@@ -311,12 +316,19 @@ export class Filesystem implements FilesystemOperations {
     if (written === PARKED) return PARKED;
     if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode, request);
     this.spaceQueue.observe();
-    if ((handle.flags & (O.DSYNC | O.SYNC)) === 0 || request.fromCache) return written;
+    if (request.fromCache) return written;
+    return this.#durableIfAsked(handle, request, { operation: "write", answer: written });
+  }
+
+  /** With O_SYNC and O_DSYNC a change is answered once it is durable. */
+  #durableIfAsked(
+    handle: Handle,
+    request: RequestHeader,
+    options: { operation: string; answer: number },
+  ): number | fuse.Parked {
+    if ((handle.flags & (O.DSYNC | O.SYNC)) === 0) return options.answer;
     this.core.flush(handle.file);
-    return this.#syncer.parkUntilDurable(handle.file, request, {
-      operation: "write",
-      answer: written,
-    });
+    return this.#syncer.parkUntilDurable(handle.file, request, options);
   }
 
   flush(request: fuse.FlushRequest) {
@@ -346,33 +358,19 @@ export class Filesystem implements FilesystemOperations {
     return this.#resizer.seek(this.handles.get(request.handle).file, request);
   }
 
-  /** Capacity as configured; free space never looks small while anything can be evicted. */
+  copyFileRange(request: fuse.CopyFileRangeRequest): number | fuse.Parked {
+    const done = this.#syncer.finished(request);
+    if (done !== undefined) return done;
+    const source = this.handles.get(request.handle);
+    const target = this.handles.get(request.targetHandle);
+    const copied = this.#withBallast(() => this.#copier.copy(request, { source, target }));
+    if (copied === PARKED || copied === 0) return copied;
+    this.spaceQueue.observe();
+    return this.#durableIfAsked(target, request, { operation: "copy", answer: copied });
+  }
+
   statfs(): FilesystemStatistics {
-    const { space, settings, database } = this.core;
-    const total = database.statement("SELECT files, allocated, resident, local FROM total")
-      .get() as {
-        files: number;
-        allocated: number;
-        resident: number;
-        local: number;
-      };
-    const capacity = Math.max(settings.capacity, total.allocated);
-    const evictable = Math.max(0, total.resident - total.local);
-    const room = Math.max(0, Math.min(settings.hard - space.used, space.diskRoom) + evictable);
-    const free = Math.min(
-      capacity,
-      Math.max(capacity - total.allocated, evictable > 0 ? SHOWN_FREE : room),
-    );
-    const files = 0xffff_ffff;
-    return {
-      blocks: Math.floor(capacity / BLOCK),
-      freeBlocks: Math.floor(free / BLOCK),
-      availableBlocks: Math.floor(free / BLOCK),
-      files,
-      freeFiles: files - total.files,
-      blockSize: BLOCK,
-      maximumNameLength: 255,
-    };
+    return volumeStatistics(this.core);
   }
 
   /** A signal for a parked reader or writer: it ends only for signals that would end the program. */

@@ -4,7 +4,7 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
-import type { Parked, ReadRequest } from "../fuse/operations.ts";
+import type { Parked, ReadRequest, RequestHeader } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
@@ -30,14 +30,23 @@ export class Reader {
 
   /** Fills `into`; bytes read (fewer only at the end of the file), or PARKED. */
   read(handle: Handle, request: ReadRequest, into: Uint8Array): number | Parked {
+    const part = into.length > request.size ? into.subarray(0, request.size) : into;
+    return this.readAt(handle, { request, offset: request.offset, into: part });
+  }
+
+  /** The same for any request that needs bytes of a file. */
+  readAt(
+    handle: Handle,
+    { request, offset, into }: { request: RequestHeader; offset: number; into: Uint8Array },
+  ): number | Parked {
     const core = this.#core;
     const file = handle.file;
     const inode = file.inode;
-    const end = Math.min(request.offset + Math.min(request.size, into.length), inode.size);
-    const length = end - request.offset;
+    const end = Math.min(offset + into.length, inode.size);
+    const length = end - offset;
     if (length <= 0) return 0;
     const size = core.chunkSize;
-    const first = Math.floor(request.offset / size);
+    const first = Math.floor(offset / size);
     const last = Math.floor((end - 1) / size);
     if (inode.deadFrom !== undefined && last >= inode.deadFrom) {
       return core.lot.park(request, { operation: "read", reason: "slices", file });
@@ -58,12 +67,12 @@ export class Reader {
       });
     }
     for (let index = first; index <= last; index++) {
-      const from = Math.max(request.offset, index * size);
+      const from = Math.max(offset, index * size);
       const until = Math.min(end, (index + 1) * size);
-      const part = into.subarray(from - request.offset, until - request.offset);
+      const part = into.subarray(from - offset, until - offset);
       if (!this.#fill(handle, { index, from: from - index * size, part })) {
         // The content file has lost bytes that the bucket has: now the row says so; fetch them.
-        return this.read(handle, request, into);
+        return this.readAt(handle, { request, offset, into });
       }
     }
     // Whoever looks at the beginning only, which may have been kept here for that, gets no more.
@@ -89,7 +98,7 @@ export class Reader {
   }
 
   /** A program is about to have content brought back: says who in the journal, once per handle. */
-  #recalling(handle: Handle, request: ReadRequest): void {
+  #recalling(handle: Handle, request: RequestHeader): void {
     const { treatment, file } = handle;
     if (treatment?.recall === "deny") {
       throw new FsError(

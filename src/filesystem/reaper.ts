@@ -239,7 +239,7 @@ export class Reaper {
     this.#trim(file, undefined);
   }
 
-  /** A chunk became a hole: once that is durable, its bytes go, unless it was written again. */
+  /** A chunk is here no more: once that is durable, its bytes go, unless it was written or recalled again. */
   punchLater(file: FileState, index: number): void {
     if (file.inode.incarnation > 0) file.cuts++;
     this.#trim(file, index);
@@ -310,7 +310,8 @@ export class Reaper {
     if (content === undefined) return this.#trimmed(file, cuts);
     if (!core.flushIfPossible(file)) return this.#trimAgain(file, indices);
     for (const index of indices) {
-      if (file.row(index) === null) {
+      const row = file.row(index);
+      if (row === null || (!row.resident && !file.readable(row))) {
         core.store.punch(content, index * core.chunkSize, core.chunkSize);
       }
     }

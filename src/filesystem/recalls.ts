@@ -5,6 +5,7 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
+import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState, Recall } from "./file_state.ts";
 import type { Parking } from "./parking_lot.ts";
@@ -234,13 +235,29 @@ export class Recalls {
       return false;
     }
     file.recalls.delete(argument.index);
-    file.volatile.add(argument.index);
-    file.touched.set(argument.index, ++core.tick);
+    this.#arrived(file, argument.index);
+    return true;
+  }
+
+  /** An absent chunk's bytes, from elsewhere on this disk, are in the content file. */
+  adopt(file: FileState, row: MapRow): void {
+    invariant(
+      !row.resident && !file.recalls.has(row.index),
+      () => `chunk ${row.index} is not absent`,
+    );
+    this.#core.space.reserved += this.#core.charge(row.length);
+    this.#arrived(file, row.index);
+  }
+
+  /** Readable at once, resident once it is durable. */
+  #arrived(file: FileState, index: number): void {
+    const core = this.#core;
+    file.volatile.add(index);
+    file.touched.set(index, ++core.tick);
     this.#unsettled.add(file);
-    core.lot.wake(file, "recall", argument.index);
+    core.lot.wake(file, "recall", index);
     if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
     else this.#settleTimer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
-    return true;
   }
 
   /** Verified bytes for readers of whom nothing is kept. */

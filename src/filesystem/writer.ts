@@ -6,7 +6,7 @@
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { ContentFile } from "../content/content_store.ts";
-import type { Parked, WriteRequest } from "../fuse/operations.ts";
+import type { Parked, RequestHeader, WriteRequest } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
@@ -46,9 +46,17 @@ export class Writer {
 
   /** Bytes written (all of them), or PARKED. */
   write(file: FileState, request: WriteRequest): number | Parked {
+    return this.writeAt(file, request, request);
+  }
+
+  /** The same for any request that has bytes for a file. */
+  writeAt(
+    file: FileState,
+    request: RequestHeader,
+    { offset, data }: { offset: number; data: Uint8Array },
+  ): number | Parked {
     const core = this.#core;
     core.requireWritable();
-    const { offset, data } = request;
     if (data.length === 0) return 0;
     if (offset + data.length > MAXIMUM_FILE_SIZE) throw new FsError(Errno.EFBIG);
     const parked = this.prepare(file, { request, offset, length: data.length });
@@ -79,11 +87,11 @@ export class Writer {
    */
   prepare(
     file: FileState,
-    options: { request: WriteRequest | { unique: number }; offset: number; length: number },
+    options: { request: RequestHeader; offset: number; length: number },
   ): Parked | undefined {
     const core = this.#core;
-    const request = options.request as WriteRequest;
-    if ("data" in request && !core.lot.admitsWrite(request.data.length)) {
+    const request: RequestHeader & { data?: Uint8Array } = options.request;
+    if (request.data !== undefined && !core.lot.admitsWrite(request.data.length)) {
       throw new FsError(Errno.ENOMEM, "too many writes wait already");
     }
     const pieces = this.#pieces(file, options.offset, options.length);

@@ -91,13 +91,14 @@ export class ContentModel {
   follow<T>(
     answer: Answer<T>,
     apply: (value: T) => void,
-    options: { file?: ModelFile; handle?: ModelHandle } = {},
+    options: { file?: ModelFile; handle?: ModelHandle; settled?: () => void } = {},
   ): void {
     if (options.handle !== undefined) options.handle.busy++;
     this.pending.push({
       answer: answer as Answer<unknown>,
       done: () => {
         if (options.handle !== undefined) options.handle.busy--;
+        options.settled?.();
         if (answer.errno === 0) return apply(answer.value);
         const expected = answer.errno === ENOSPC || (answer.errno === EIO && options.file?.failed);
         assert(expected, `a request failed with errno ${answer.errno}`);

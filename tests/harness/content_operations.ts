@@ -13,6 +13,7 @@ export const KINDS = {
   read: 12,
   truncate: 6,
   fallocate: 4,
+  copy: 6,
   lseek: 3,
   fsync: 4,
   unlink: 2,

@@ -204,6 +204,42 @@ export class ContentPlayer extends EnginePlayer {
     }, open);
   }
 
+  /** Between the same places in both files, and mostly whole chunks: those may be shared. */
+  _copy(a: number, b: number, c: number, d: number): void {
+    const source = this.#open(a, false);
+    const target = this.#open(b, true);
+    if (source === undefined || target === undefined) return;
+    const aligned = c % 4 > 0;
+    const offset = aligned ? (c >>> 4) % 6 * this.chunk : this.#offset(c >>> 4, d);
+    const targetOffset = aligned ? (d >>> 4) % 6 * this.chunk : this.#offset(d >>> 4, c);
+    const length = d % 4 > 0 ? (1 + d % 5) * this.chunk : 1 + (d >>> 8) % (3 * this.chunk);
+    // The kernel lets no copy overlap itself.
+    if (source.file === target.file && Math.abs(offset - targetOffset) < length) return;
+    const answer = this.fixture.kernel.copyFileRange(source.file.inode, {
+      handle: source.handle.handle,
+      offset,
+      targetInode: target.file.inode,
+      targetHandle: target.handle.handle,
+      targetOffset,
+      length,
+      wide: true,
+    });
+    source.handle.busy++;
+    target.handle.busy++;
+    this.model.follow(answer, (count) => {
+      const bytes = source.file.bytes.subarray(offset, offset + count);
+      assert.equal(bytes.length, count, "more was copied than there is");
+      assert(count > 0 || offset >= source.file.bytes.length, "nothing was copied");
+      if (count > 0) this.model.write(target.file, targetOffset, bytes);
+    }, {
+      file: source.file.failed ? source.file : target.file,
+      settled: () => {
+        source.handle.busy--;
+        target.handle.busy--;
+      },
+    });
+  }
+
   _lseek(a: number, b: number, c: number, d: number): void {
     const open = this.#open(a, false);
     if (open === undefined) return;
