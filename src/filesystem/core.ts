@@ -17,7 +17,7 @@ import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
-import { type DiskHelper, guardedHelper } from "./disk_helper.ts";
+import { committingHelper, type DiskHelper, guardedHelper } from "./disk_helper.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
@@ -31,6 +31,13 @@ import { Uses } from "./uses.ts";
 
 /** Inodes with content that was never synced: above this many, everything is synced at once. */
 const UNSYNCED_INODES = 65_536;
+
+/**
+ * How long what was done waits in the redo log for more to share its commit with, milliseconds; and how
+ * long a commit waits that a full disk has refused.
+ */
+const GROUP_MS = 50;
+const COMMIT_AGAIN_MS = 200;
 
 export interface CoreParts {
   database: MetadataDatabase;
@@ -85,8 +92,11 @@ export class Core implements CoreParts {
   tick = 0;
   /** Inodes whose content was written and not synced since (law 7). */
   readonly unsynced = new UnsyncedContent();
+  /** Gives up what is kept in reserve for a full disk. True where there was something. */
+  relieveDisk: () => boolean = () => false;
   /** Trims content files now instead of soon; somebody waits for it. */
   hurryTrims: () => void = () => {};
+  #committing = false;
   #syncingAll = false;
   #waitForSyncAll: (() => void)[] = [];
 
@@ -104,9 +114,16 @@ export class Core implements CoreParts {
     this.files = parts.files;
     this.store = parts.store;
     this.space = parts.space;
-    this.helper = guardedHelper(parts.helper, (action) => this.guard(action));
     this.lot = parts.lot;
     this.timers = parts.timers;
+    this.helper = committingHelper(
+      guardedHelper(parts.helper, (action) => this.guard(action)),
+      {
+        commit: () => this.commitIfPossible(),
+        later: (again) => this.timers.after(COMMIT_AGAIN_MS, again),
+      },
+    );
+    parts.database.onGroupBegun = () => this.#commitIn(GROUP_MS);
     this.clock = parts.clock;
     this.settings = parts.settings;
     this.chunkSize = parts.chunkSize;
@@ -129,6 +146,32 @@ export class Core implements CoreParts {
       else this.goReadOnly(`a defect: ${what}`);
       this.emit({ event: "defect", message: what });
     }
+  }
+
+  /**
+   * Puts everything that was done so far into the write-ahead log. False where the disk is full: it
+   * stays in the redo log, where only a power cut loses it, and is tried again.
+   */
+  commitIfPossible(): boolean {
+    try {
+      this.database.commit();
+      return true;
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.space.forgetReading();
+      this.relieveDisk();
+      this.#commitIn(COMMIT_AGAIN_MS);
+      return false;
+    }
+  }
+
+  #commitIn(milliseconds: number): void {
+    if (this.#committing) return;
+    this.#committing = true;
+    this.timers.after(milliseconds, () => {
+      this.#committing = false;
+      this.commitIfPossible();
+    });
   }
 
   /** Throws EROFS while nothing may be changed. */

@@ -24,6 +24,30 @@ export interface DiskHelper {
   checkpoint(done: (errno: number) => void): void;
 }
 
+/**
+ * The same helper, which has everything that was done so far committed before it makes the WAL or the
+ * whole disk durable. Where the disk is full that is tried again; whoever waits, waits.
+ */
+export function committingHelper(
+  helper: DiskHelper,
+  { commit, later }: {
+    /** False: not now. */
+    commit: () => boolean;
+    later: (again: () => void) => void;
+  },
+): DiskHelper {
+  const committed = (then: () => void): void => {
+    if (commit()) then();
+    else later(() => committed(then));
+  };
+  return {
+    sync: (job, done) => job.wal ? committed(() => helper.sync(job, done)) : helper.sync(job, done),
+    unlink: (paths, done) => helper.unlink(paths, done),
+    syncAll: (done) => committed(() => helper.syncAll(done)),
+    checkpoint: (done) => helper.checkpoint(done),
+  };
+}
+
 /** The same helper, whose callbacks run under `guard`: one that throws must not keep others from running. */
 export function guardedHelper(
   helper: DiskHelper,

@@ -64,13 +64,12 @@ export class Filesystem implements FilesystemOperations {
   readonly #resizer: Resizer;
   readonly #copier: Copier;
   readonly #opener: Opener;
-  readonly #giveUpBallast: () => boolean;
   /** The kernel has said goodbye. */
   destroyed = false;
 
   constructor(core: Core, parts: { lookups: LookupCounts; giveUpBallast: () => boolean }) {
     this.core = core;
-    this.#giveUpBallast = parts.giveUpBallast;
+    core.relieveDisk = parts.giveUpBallast;
     this.handles = new HandleTable(core.files);
     this.recalls = new Recalls(core);
     this.bulk = new BulkRecall(core, this.recalls);
@@ -192,7 +191,7 @@ export class Filesystem implements FilesystemOperations {
     } catch (error) {
       if (!(error instanceof FsError) || error.errno !== Errno.ENOSPC) throw error;
       this.core.space.forgetReading();
-      if (!this.#giveUpBallast()) throw error;
+      if (!this.core.relieveDisk()) throw error;
       return operation();
     }
   }
@@ -346,7 +345,7 @@ export class Filesystem implements FilesystemOperations {
   }
 
   fsyncdir(request: fuse.FsyncRequest) {
-    return this.#syncer.fsyncdir(request);
+    return this.#withBallast(() => this.#syncer.fsyncdir(request));
   }
 
   fallocate(request: fuse.FallocateRequest) {

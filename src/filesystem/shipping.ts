@@ -20,7 +20,10 @@ export class Shipping {
     if (core.readOnlyReason !== undefined) return undefined;
     core.flushAll();
     core.inodes.flushPending(Infinity);
-    const readingSequence = core.database.transaction(() => this.#log.beginReading());
+    // Others read what is committed, and what they have not read must not be forgotten.
+    const readingSequence = core.database.transaction(() => this.#log.beginReading(), {
+      commit: true,
+    });
     return { readingSequence, state: this.#log.state() };
   }
 

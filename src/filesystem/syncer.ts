@@ -48,6 +48,8 @@ export class Syncer {
   ): Parked {
     const core = this.#core;
     if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
+    // A full disk is the caller's to hear of, before anything waits.
+    core.database.commit();
     const content = file === undefined ? undefined : this.#unsyncedContent(file.inode);
     const parked: Parked = core.lot.park(request, {
       operation: options.operation,

@@ -24,6 +24,9 @@ export const metadataPath = (directory: string) =>
 export const historyPath = (directory: string) =>
   directory === MEMORY ? MEMORY : `${directory}/history.db`;
 
+/** What was done since the last commit (redo_log.ts). Not for databases in memory. */
+export const redoPath = (directory: string) => `${directory}/metadata.redo`;
+
 /** Page cache of each database, KiB. */
 const CACHE_KIB = 32 * 1024;
 
@@ -127,4 +130,14 @@ function historyIsComplete(connection: DatabaseSync): boolean {
 /** Notes that history holds all it should, or that it may not. */
 export function markHistory(connection: DatabaseSync, { complete }: { complete: boolean }): void {
   connection.exec(`PRAGMA history.user_version = ${complete ? 1 : 0}`);
+}
+
+export function fileExists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }

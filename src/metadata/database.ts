@@ -7,15 +7,24 @@
  * EIO, both as FsError. Never reads clocks or files but its own two.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { ExitCode, invariant, InvariantError, UserError } from "../domain/errors.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { attachHistory, markHistory, MEMORY, metadataPath, openMetadata } from "./connection.ts";
-import { migrate } from "./migrations.ts";
-import { METADATA_SCHEMA, SCHEMA_VERSION } from "./schema.ts";
+import { ExitCode, FsError, invariant, InvariantError, UserError } from "../domain/errors.ts";
+import {
+  attachHistory,
+  fileExists,
+  markHistory,
+  MEMORY,
+  metadataPath,
+  openMetadata,
+  redoPath,
+} from "./connection.ts";
+import { GroupCommit, recover } from "./group_commit.ts";
+import { logged, type Statement, type WriteLog, written } from "./logged_statement.ts";
+import { checkedVersion, migrate, readSetting } from "./migrations.ts";
+import { type CreateOptions, fillNew } from "./new_database.ts";
 import { translateSqliteError } from "./sqlite_errors.ts";
 
 /** A prepared statement; rows come as objects unless made by `arrayStatement`. */
-export type Statement = StatementSync;
+export type { CreateOptions, Statement };
 
 /** What `node:sqlite` has and its types here do not name yet. */
 type ArrayCapable = StatementSync & { setReturnArrays(enabled: boolean): void };
@@ -23,17 +32,12 @@ type ArrayCapable = StatementSync & { setReturnArrays(enabled: boolean): void };
 /** How many values of the generation counter are reserved at once. */
 const GENERATION_BLOCK = 4096;
 
-export interface CreateOptions {
-  /** The cache directory, which exists and holds no database; or `:memory:`. */
+interface Opened {
   directory: string;
-  fileSystemId: string;
-  /** Bytes per chunk, fixed for ever. */
-  chunkSize: number;
-  /** URL of the bucket, without credentials. */
-  store: string;
-  clock: Clock;
-  /** Owner and permission bits of the root directory; root:root 0755 unless given. */
-  root?: { uid: number; gid: number; mode: number };
+  readOnly: boolean;
+  wasClean: boolean;
+  historyComplete: boolean;
+  grouped: boolean;
 }
 
 export class MetadataDatabase {
@@ -46,22 +50,34 @@ export class MetadataDatabase {
   readonly walPath: string | undefined;
 
   readonly #connection: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
-  readonly #arrayStatements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Statement>();
+  readonly #arrayStatements = new Map<string, Statement>();
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollbackListeners: (() => void)[] = [];
   readonly #commitListeners: (() => void)[] = [];
+  readonly #writtenListeners: ((transactions: number) => void)[] = [];
+  readonly #groups: GroupCommit | undefined;
+  readonly #writes: WriteLog;
+  #logged = 0;
   #depth = 0;
   #failed: { error: unknown } | undefined;
   #nextGeneration: number;
   #reservedGeneration: number;
 
-  private constructor(
-    connection: DatabaseSync,
-    state: { directory: string; readOnly: boolean; wasClean: boolean; historyComplete: boolean },
-  ) {
+  private constructor(connection: DatabaseSync, state: Opened) {
     this.#connection = connection;
+    this.#groups = state.grouped && state.directory !== MEMORY
+      ? GroupCommit.on(connection, { path: redoPath(state.directory) })
+      : undefined;
+    if (this.#groups !== undefined) {
+      this.#groups.onCommitted = (operations) => this.#tellWritten(operations);
+    }
+    this.#writes = {
+      within: (write) => this.#depth > 0 ? write() : this.transaction(write),
+      ran: (number, sql, parameters) => this.#groups!.ran(number, sql, parameters),
+      ranUnlogged: () => this.#groups!.ranUnlogged(),
+    };
     this.readOnly = state.readOnly;
     this.wasClean = state.wasClean;
     this.historyComplete = state.historyComplete && state.wasClean;
@@ -76,38 +92,10 @@ export class MetadataDatabase {
 
   /** Makes a new file system's database: the schema, its settings and an empty root directory. */
   static create(options: CreateOptions): MetadataDatabase {
-    const { directory, clock } = options;
+    const { directory } = options;
     const connection = openMetadata(directory);
     try {
-      // A file that a cut-short attempt left behind is empty: the schema lands in one transaction.
-      if (connection.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() !== undefined) {
-        throw new UserError(`${directory} already holds a file system`, {
-          hint: "mount it, or choose an empty cache directory",
-          exitCode: ExitCode.refused,
-        });
-      }
-      const root = options.root ?? { uid: 0, gid: 0, mode: 0o755 };
-      const { seconds, nanoseconds } = clock.now();
-      connection.exec("PRAGMA synchronous = FULL");
-      connection.exec("BEGIN");
-      connection.exec(METADATA_SCHEMA);
-      const set = connection.prepare("INSERT INTO setting (name, value) VALUES (?, ?)");
-      set.run("schema_version", SCHEMA_VERSION);
-      set.run("file_system_id", options.fileSystemId);
-      set.run("chunk_size", options.chunkSize);
-      set.run("store", options.store);
-      set.run("created_ms", Math.floor(clock.wallMs()));
-      set.run("generation_reserved", 1);
-      set.run("clean", 0);
-      connection.prepare(
-        `INSERT INTO inode (id, mode, uid, gid, nlink, size,
-           atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns, btime_s, btime_ns)
-         VALUES (1, ?1, ?2, ?3, 2, 4096, ?4, ?5, ?4, ?5, ?4, ?5, ?4, ?5)`,
-      ).run(0o040000 | root.mode, root.uid, root.gid, seconds, nanoseconds);
-      // Cookies 1 and 2 belong to "." and "..".
-      connection.exec("INSERT INTO sqlite_sequence (name, seq) VALUES ('dentry', 2)");
-      connection.exec("COMMIT");
-      connection.exec("PRAGMA synchronous = NORMAL");
+      fillNew(connection, options);
       attachHistory(connection, { directory });
       markHistory(connection, { complete: true });
       return new MetadataDatabase(connection, {
@@ -115,6 +103,7 @@ export class MetadataDatabase {
         readOnly: false,
         wasClean: true,
         historyComplete: true,
+        grouped: options.grouped === true,
       });
     } catch (error) {
       connection.close();
@@ -126,12 +115,20 @@ export class MetadataDatabase {
    * Opens an existing database. Writable (the default), it is marked as not clean until
    * `close({ clean: true })`, and an older schema is migrated. Throws UserError where there is none,
    * where it is damaged, and where a newer zero made it.
+   *
+   * `grouped`: transactions share commits (group_commit.ts). A kill of this process loses none that has
+   * returned; other connections see them, and a sync of the WAL covers them, from the next `commit` on,
+   * for which `onGroupBegun` asks.
    */
   static open(
-    { directory, readOnly = false }: { directory: string; readOnly?: boolean },
+    { directory, readOnly = false, grouped = false }: {
+      directory: string;
+      readOnly?: boolean;
+      grouped?: boolean;
+    },
   ): MetadataDatabase {
     const path = metadataPath(directory);
-    if (!exists(path)) {
+    if (!fileExists(path)) {
       throw new UserError(`${directory} holds no file system: ${path} does not exist`, {
         hint: "make one with `zero init`, or bring one back with `zero recover`",
         exitCode: ExitCode.refused,
@@ -139,7 +136,12 @@ export class MetadataDatabase {
     }
     const connection = openMetadata(directory, { readOnly });
     try {
-      checkVersion(connection, { path, readOnly });
+      const version = checkedVersion(connection, { path, readOnly });
+      if (!readOnly) {
+        // By the schema that it was done with.
+        recover(connection, { path: redoPath(directory) });
+        migrate(connection, { path, version });
+      }
       const wasClean = readSetting(connection, "clean") === 1;
       const historyComplete = attachHistory(connection, { directory, readOnly });
       if (!readOnly) {
@@ -151,7 +153,13 @@ export class MetadataDatabase {
         // Its last batch may be lost; it stays marked until a refill has come to its end.
         if (!wasClean) markHistory(connection, { complete: false });
       }
-      return new MetadataDatabase(connection, { directory, readOnly, wasClean, historyComplete });
+      return new MetadataDatabase(connection, {
+        directory,
+        readOnly,
+        wasClean,
+        historyComplete,
+        grouped,
+      });
     } catch (error) {
       connection.close();
       throw translateSqliteError(error);
@@ -159,28 +167,53 @@ export class MetadataDatabase {
   }
 
   /**
+   * Makes every transaction so far a part of the WAL. Throws FsError where the disk is full: nothing is
+   * lost by that, and it can be tried again.
+   */
+  commit(): void {
+    if (this.#groups === undefined) return;
+    invariant(this.#depth === 0, "a group is committed inside a transaction");
+    this.guard(() => this.#groups!.commit());
+  }
+
+  /** Told when the first transaction of a group has begun: whoever owns the loop commits it soon. */
+  set onGroupBegun(listener: () => void) {
+    if (this.#groups !== undefined) this.#groups.onBegun = listener;
+  }
+
+  /**
    * Runs `body` as one transaction and returns its result. Inside another transaction it joins that
    * one. When `body` throws, nothing has happened: the rows are as before, the rollback listeners
    * have run, and the error (SQLite's translated) is thrown on. `body` must not be asynchronous.
+   * `commit`: not only a kill of this process finds it done, it is in the WAL, too.
    */
-  transaction<T>(body: () => T): T {
+  transaction<T>(body: () => T, { commit = false }: { commit?: boolean } = {}): T {
     if (this.#depth > 0) return this.#joined(body);
     invariant(!this.readOnly, "a read-only database has no transactions");
+    const groups = this.#groups;
     let result: T;
     try {
-      this.#begin.run();
+      if (groups === undefined) this.#begin.run();
+      else groups.begin();
+    } catch (error) {
+      throw translateSqliteError(error);
+    }
+    try {
       this.#depth = 1;
       result = body();
       // Half of a nested transaction must not be committed because somebody caught its error.
       if (this.#failed !== undefined) throw this.#failed.error;
       invariant(!(result instanceof Promise), "a transaction cannot wait");
-      this.#commit.run();
+      if (groups === undefined) this.#commit.run();
+      else groups.end({ commit });
       this.#depth = 0;
     } catch (error) {
       this.#rollback();
       throw translateSqliteError(error);
     }
     for (const listener of this.#commitListeners) listener();
+    if (groups === undefined) this.#tellWritten(1);
+    else groups.settle();
     return result;
   }
 
@@ -200,8 +233,9 @@ export class MetadataDatabase {
     this.#depth = 0;
     this.#failed = undefined;
     try {
+      if (this.#groups !== undefined) this.#groups.undo();
       // After a full disk SQLite may have rolled back by itself.
-      if (this.#connection.isTransaction) this.#connection.exec("ROLLBACK");
+      else if (this.#connection.isTransaction) this.#connection.exec("ROLLBACK");
       this.#reservedGeneration = this.#storedGeneration();
       for (const listener of this.#rollbackListeners) listener();
     } catch (error) {
@@ -221,16 +255,28 @@ export class MetadataDatabase {
     this.#rollbackListeners.push(listener);
   }
 
-  /** `listener` runs after each outermost commit. It must not throw. */
+  /** `listener` runs after each outermost transaction that was not undone. It must not throw. */
   onCommit(listener: () => void): void {
     this.#commitListeners.push(listener);
+  }
+
+  /**
+   * `listener` runs after each commit of SQLite, when the WAL has grown by so many transactions. It must
+   * not throw.
+   */
+  onWritten(listener: (transactions: number) => void): void {
+    this.#writtenListeners.push(listener);
+  }
+
+  #tellWritten(transactions: number): void {
+    for (const listener of this.#writtenListeners) listener(transactions);
   }
 
   /** The prepared statement for `sql`, made once. Its rows are objects. */
   statement(sql: string): Statement {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = this.#connection.prepare(sql);
+      statement = this.#telling(this.#connection.prepare(sql), sql);
       this.#statements.set(sql, statement);
     }
     return statement;
@@ -240,11 +286,18 @@ export class MetadataDatabase {
   arrayStatement(sql: string): Statement {
     let statement = this.#arrayStatements.get(sql);
     if (statement === undefined) {
-      statement = this.#connection.prepare(sql);
-      (statement as ArrayCapable).setReturnArrays(true);
+      const prepared = this.#connection.prepare(sql);
+      (prepared as ArrayCapable).setReturnArrays(true);
+      statement = this.#telling(prepared, sql);
       this.#arrayStatements.set(sql, statement);
     }
     return statement;
+  }
+
+  /** A statement that writes does so within an operation, of which the redo log hears. */
+  #telling(statement: StatementSync, sql: string): Statement {
+    if (this.#groups === undefined || written(sql) === undefined) return statement;
+    return logged(statement, { sql, number: this.#logged++, log: this.#writes });
   }
 
   /** Runs `body` outside or inside a transaction, with SQLite's errors translated. */
@@ -302,6 +355,7 @@ export class MetadataDatabase {
    * Returns the WAL's length and how much of it was copied, in pages of `metadata.db`.
    */
   checkpoint(mode: "passive" | "truncate"): { walPages: number; copiedPages: number } {
+    this.commit();
     return this.guard(() => {
       this.arrayStatement(`PRAGMA history.wal_checkpoint(${mode})`).get();
       const row = this.arrayStatement(`PRAGMA main.wal_checkpoint(${mode})`).get();
@@ -313,56 +367,31 @@ export class MetadataDatabase {
   /** Closes the files. `clean`: everything that was in memory has been written; the next mount need not look. */
   close({ clean }: { clean: boolean }): void {
     invariant(this.#depth === 0, "the database is closed inside a transaction");
+    const set = (name: string, value: number) =>
+      this.transaction(() => this.setSetting(name, value), { commit: true });
     try {
+      this.#commitLast({ clean });
       if (clean && !this.readOnly) {
         this.guard(() => {
-          this.setSetting("generation_reserved", this.#nextGeneration);
+          set("generation_reserved", this.#nextGeneration);
           this.checkpoint("truncate");
           // Marked last, and durably: what it vouches for is on the disk by now.
           this.#connection.exec("PRAGMA synchronous = FULL");
-          this.setSetting("clean", 1);
+          set("clean", 1);
         });
       }
     } finally {
+      this.#groups?.close();
       this.#connection.close();
     }
   }
-}
 
-function readSetting(connection: DatabaseSync, name: string): unknown {
-  return connection.prepare("SELECT value FROM setting WHERE name = ?").get(name)?.value;
-}
-
-function checkVersion(
-  connection: DatabaseSync,
-  { path, readOnly }: { path: string; readOnly: boolean },
-): void {
-  const known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'setting'").get();
-  const version = known === undefined ? undefined : readSetting(connection, "schema_version");
-  if (typeof version !== "number") {
-    throw new UserError(`${path} is not a database of zero`, {
-      hint: "choose another cache directory",
-      exitCode: ExitCode.refused,
-    });
-  }
-  if (readOnly && version < SCHEMA_VERSION) {
-    throw new UserError(
-      `${path} has the older schema ${version}; this program reads ${SCHEMA_VERSION}`,
-      {
-        hint: "mount it once, which migrates it",
-        exitCode: ExitCode.refused,
-      },
-    );
-  }
-  migrate(connection, { path, version });
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+  #commitLast({ clean }: { clean: boolean }): void {
+    try {
+      this.commit();
+    } catch (error) {
+      // The redo log has it: the next to open the database commits it.
+      if (clean || !(error instanceof FsError)) throw error;
+    }
   }
 }

@@ -35,12 +35,7 @@ export function migrate(
   },
 ): void {
   if (version === target) return;
-  if (version > target) {
-    throw new UserError(
-      `${path} was made by a newer zero (schema ${version}, this program knows ${target})`,
-      { hint: "use that newer zero", exitCode: ExitCode.refused },
-    );
-  }
+  if (version > target) refuseNewer(path, { version, target });
   const wanted: Migration[] = [];
   for (let from = version; from < target; from++) {
     const step = steps.find((candidate) => candidate.from === from);
@@ -69,4 +64,48 @@ export function migrate(
     if (connection.isTransaction) connection.exec("ROLLBACK");
     throw error;
   }
+}
+
+function refuseNewer(
+  path: string,
+  { version, target }: { version: number; target: number },
+): never {
+  throw new UserError(
+    `${path} was made by a newer zero (schema ${version}, this program knows ${target})`,
+    { hint: "use that newer zero", exitCode: ExitCode.refused },
+  );
+}
+
+/** A value of table `setting`. */
+export function readSetting(connection: DatabaseSync, name: string): unknown {
+  return connection.prepare("SELECT value FROM setting WHERE name = ?").get(name)?.value;
+}
+
+/**
+ * Version of the schema. Throws UserError unless this program can use the database: as it is, or to be
+ * written, once it is migrated.
+ */
+export function checkedVersion(
+  connection: DatabaseSync,
+  { path, readOnly }: { path: string; readOnly: boolean },
+): number {
+  const known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'setting'").get();
+  const version = known === undefined ? undefined : readSetting(connection, "schema_version");
+  if (typeof version !== "number") {
+    throw new UserError(`${path} is not a database of zero`, {
+      hint: "choose another cache directory",
+      exitCode: ExitCode.refused,
+    });
+  }
+  if (readOnly && version < SCHEMA_VERSION) {
+    throw new UserError(
+      `${path} has the older schema ${version}; this program reads ${SCHEMA_VERSION}`,
+      {
+        hint: "mount it once, which migrates it",
+        exitCode: ExitCode.refused,
+      },
+    );
+  }
+  if (version > SCHEMA_VERSION) refuseNewer(path, { version, target: SCHEMA_VERSION });
+  return version;
 }

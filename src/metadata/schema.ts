@@ -188,9 +188,11 @@ CREATE TABLE total (
   dirty_files INTEGER NOT NULL CHECK (dirty_files >= 0), -- those of class local too
   sequence    INTEGER NOT NULL,                          -- grows with content transactions and before each look at changes
   kept_files  INTEGER NOT NULL DEFAULT 0 CHECK (kept_files >= 0),  -- of class local, and their local-only charge
-  kept_bytes  INTEGER NOT NULL DEFAULT 0 CHECK (kept_bytes >= 0)
+  kept_bytes  INTEGER NOT NULL DEFAULT 0 CHECK (kept_bytes >= 0),
+  redo_group  INTEGER NOT NULL DEFAULT 0                 -- last group of operations that was committed (group_commit.ts);
+                                                         -- here, because nearly every group writes this page anyway
 ) STRICT;
-INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO total VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 CREATE TRIGGER inode_insert AFTER INSERT ON inode BEGIN
   UPDATE total SET files = files + 1, allocated = allocated + new.allocated, resident = resident + new.resident,

@@ -102,8 +102,9 @@ export class FilesystemFixture {
         chunkSize,
         store: "file:///bucket",
         clock: this.clock,
+        grouped: true,
       })
-      : MetadataDatabase.open({ directory: this.cache });
+      : MetadataDatabase.open({ directory: this.cache, grouped: true });
     this.store = new ContentStore(`${this.cache}/content`, { openFiles: 64 });
     this.disk = new ScriptedDisk({ store: this.store, walPath: this.database.walPath! });
     this.engine = new FakeEngine({
@@ -255,6 +256,7 @@ export class FilesystemFixture {
       copy(name, this.cache, next);
     }
     if (how === "power cut") {
+      this.disk.afterPowerCutOf(`${this.cache}/metadata.redo`, `${next}/metadata.redo`, random!);
       Deno.mkdirSync(`${next}/content`);
       this.disk.afterPowerCut({
         content: `${next}/content`,
@@ -263,6 +265,7 @@ export class FilesystemFixture {
       });
     } else {
       copy("metadata.db-wal", this.cache, next);
+      copy("metadata.redo", this.cache, next);
       Deno.renameSync(`${this.cache}/content`, `${next}/content`);
     }
     this.close({ clean: false });

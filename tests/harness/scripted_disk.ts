@@ -164,6 +164,14 @@ export class ScriptedDisk implements DiskHelper {
     const extra = random.below(3) === 0 ? 0 : random.below(wal.length - this.#walBytes + 1);
     Deno.writeFileSync(options.walPath, wal.subarray(0, this.#walBytes + extra));
   }
+
+  /** What a power cut leaves of a file that nobody syncs: each page empty, or as it is now. */
+  afterPowerCutOf(from: string, to: string, random: SeededRandom): void {
+    const now = readIfThere(from);
+    if (now !== undefined) {
+      Deno.writeFileSync(to, mixPages(new Uint8Array(now.length), now, random));
+    }
+  }
 }
 
 /** Each page as it was or as it is. */
