@@ -134,6 +134,12 @@ export function renderStatus(status: StatusReport): string {
     ...renderClasses(classes),
   ];
   lines.push(...renderTrace(filesystem.trace));
+  for (const { program, pid, files, sinceMs } of filesystem.scanners ?? []) {
+    lines.push(
+      `scanner   ${program} (process ${pid}), for ${ago(sinceMs)}: ${count(files)} read, ` +
+        "neither counted as used nor kept",
+    );
+  }
   if (filesystem.lostChunks > 0) lines.push(`lost      ${filesystem.lostChunks} chunks`);
   if (filesystem.defects > 0) lines.push(`defects   ${filesystem.defects}, see zero.log`);
   if (status.lastStoreError !== undefined) {

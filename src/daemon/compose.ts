@@ -7,6 +7,7 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { mount as mountFuse, unmount } from "../fuse/mount.ts";
 import { startFilesystemIsolate } from "../filesystem/isolate_client.ts";
 import type { FilesystemIsolate } from "../filesystem/port.ts";
+import type { FilesystemEvent } from "../filesystem/protocol.ts";
 import { LimitedObjectStore } from "../object_store/limited_object_store.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
@@ -276,11 +277,22 @@ function listen(
         log.error(`read-only: ${event.reason}`);
         void mount.then((each) => each.readOnly = event.reason);
         return;
+      case "scanner":
+        return log.info(describeScanner(event));
       case "defect":
         return log.error(`defect: ${event.message}`);
     }
   });
   return promise.finally(() => clearTimeout(timer));
+}
+
+function describeScanner(
+  { program, pid, files, scans }: Extract<FilesystemEvent, { event: "scanner" }>,
+): string {
+  return scans
+    ? `'${program}' (process ${pid}) goes through many cold files in directory order: what it reads ` +
+      "counts no longer as use and is not kept; a reader in the policy that names it decides otherwise"
+    : `'${program}' (process ${pid}) is treated like any other again, after ${files} files`;
 }
 
 async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {

@@ -291,6 +291,7 @@ export class CommandRunner {
       space: this.space(),
       readOnly: core.readOnlyReason,
       ...(core.trace === undefined ? {} : { trace: core.trace.report() }),
+      scanners: core.scanners.report(),
       lostChunks: core.chunks.lostCount(),
       served: this.served,
       defects: this.defects,

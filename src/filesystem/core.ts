@@ -10,6 +10,7 @@ import type { ContentFile, ContentStore } from "../content/content_store.ts";
 import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
 import type { ChunkTable } from "../metadata/chunk_table.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
+import { DentryTable } from "../metadata/dentry_table.ts";
 import { FactsTable } from "../metadata/facts_table.ts";
 import { JournalTable } from "../metadata/journal_table.ts";
 import type { MapTable } from "../metadata/map_table.ts";
@@ -22,7 +23,8 @@ import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
 import type { ParkingLot } from "./parking_lot.ts";
-import { ReaderRules } from "./reader_rules.ts";
+import { identifyProcess, ReaderRules } from "./reader_rules.ts";
+import { Scanners, type ScannersParts } from "./scanners.ts";
 import { StreamCache } from "./stream_cache.ts";
 import type { TraceFile } from "./trace_file.ts";
 import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
@@ -59,6 +61,8 @@ export interface CoreParts {
   emit: (event: FilesystemEvent) => void;
   /** Where accesses are recorded; undefined: nowhere. */
   trace?: TraceFile | undefined;
+  /** Which process a thread belongs to; as /proc says unless given. */
+  identify?: ScannersParts["identify"] | undefined;
 }
 
 export class Core implements CoreParts {
@@ -73,6 +77,7 @@ export class Core implements CoreParts {
   readonly readers = new ReaderRules();
   readonly streams = new StreamCache();
   readonly uses: Uses;
+  readonly scanners: Scanners;
   readonly trace: TraceFile | undefined;
   readonly files: FileTable;
   readonly store: ContentStore;
@@ -130,6 +135,14 @@ export class Core implements CoreParts {
     this.emit = parts.emit;
     this.trace = parts.trace;
     this.uses = new Uses(parts.usage, { trace: parts.trace, wallMs: () => this.clock.wallMs() });
+    const dentries = new DentryTable(parts.database);
+    this.scanners = new Scanners({
+      identify: parts.identify ?? identifyProcess,
+      placeOf: (inode) => dentries.placeOf(inode),
+      lastUsed: (inode) => this.uses.lastUsed(inode),
+      wallMs: () => this.clock.wallMs(),
+      onChange: (scanner, scans) => this.emit({ event: "scanner", scans, ...scanner }),
+    });
     this.suspect = parts.database.setting("suspect") !== undefined;
   }
 

@@ -40,7 +40,7 @@ export class Opener {
     const writes = (request.flags & O.ACCMODE) !== O.RDONLY;
     const truncates = (request.flags & O.TRUNC) !== 0;
     if (writes || truncates) core.requireWritable();
-    const treatment = core.readers.treat(request.pid);
+    const treatment = this.#treat(request, inode, writes || truncates);
     if (treatment?.recall === "deny" && !truncates && inode.resident < inode.allocated) {
       core.uses.read(inode, treatment);
       throw new FsError(
@@ -58,6 +58,16 @@ export class Opener {
     } finally {
       core.files.dropIfIdle(file);
     }
+  }
+
+  /** As the rules say; where none names the program, scanners are recognized by what they do. */
+  #treat(request: OpenRequest, inode: Inode, writes: boolean): Treatment | undefined {
+    const { readers, scanners } = this.#core;
+    const treatment = readers.treat(request.pid);
+    if (writes || treatment?.named) return treatment;
+    const program = scanners.opens(request.pid, inode);
+    if (program === undefined) return treatment;
+    return { program, recall: "stream", counts: false, named: false };
   }
 
   /** A new handle. Read-only ones have nothing to flush. */

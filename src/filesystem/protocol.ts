@@ -5,6 +5,7 @@
  */
 import type { CareCommands } from "./care_protocol.ts";
 import type { PolicyCommands, ReaderRule } from "./policy_protocol.ts";
+import type { ScannerReport } from "./scanners.ts";
 import type { ShippingCommands } from "./shipping_protocol.ts";
 import type { TraceReport } from "./trace_file.ts";
 
@@ -268,6 +269,8 @@ export interface FilesystemReport {
   readOnly: string | undefined;
   /** What is recorded of accesses; undefined: nothing. */
   trace?: TraceReport;
+  /** Programs that go through many cold files, at most 20. */
+  scanners?: ScannerReport[];
   lostChunks: number;
   served: number;
   defects: number;
@@ -301,6 +304,8 @@ export type FilesystemEvent =
   | { event: "unsorted" }
   /** A program opened this file for writing, or changed it: an upload of it is in vain. */
   | { event: "changed"; inode: number }
+  /** A program goes through many cold files: its reads count no longer and keep nothing. Or it has stopped to. */
+  | ({ event: "scanner"; scans: boolean } & ScannerReport)
   | { event: "readOnly"; reason: string }
   | { event: "defect"; message: string }
   /** The loop has ended: unmounted from outside, aborted, or stopped. */

@@ -4,6 +4,7 @@
  * recall is about to be made anyway. Decides once per handle.
  */
 import type { ReaderRule } from "./policy_protocol.ts";
+import type { ProcessIdentity } from "./scanners.ts";
 
 /** How a handle is treated. */
 export interface Treatment {
@@ -12,6 +13,8 @@ export interface Treatment {
   recall: ReaderRule["recall"];
   /** Whether reading is a use. */
   counts: boolean;
+  /** A rule names the program: it is treated as that says, whatever it does. */
+  named: boolean;
 }
 
 export class ReaderRules {
@@ -33,7 +36,24 @@ export class ReaderRules {
     const program = programOf(tid);
     const found = this.#rules.find(({ names }) => names.some((name) => name.test(program)));
     const { recall, counts } = found?.rule ?? { recall: "allow" as const, counts: true };
-    return { program, recall, counts };
+    return { program, recall, counts, named: found !== undefined };
+  }
+}
+
+/** Which process a thread belongs to; undefined where that cannot be seen (any more). */
+export function identifyProcess(tid: number): ProcessIdentity | undefined {
+  try {
+    const status = Deno.readTextFileSync(`/proc/${tid}/status`);
+    const pid = Number(/^Tgid:\s*(\d+)/m.exec(status)?.[1] ?? tid);
+    // Behind the name, which may hold anything; the 22nd field is when it started.
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const end = stat.lastIndexOf(")");
+    const program = stat.slice(stat.indexOf("(") + 1, end);
+    return { key: `${pid} ${stat.slice(end + 2).split(" ")[19]}`, pid, program };
+  } catch (error) {
+    // It has ended meanwhile, or is in a namespace that we do not see.
+    if (error instanceof Error) return undefined;
+    throw error;
   }
 }
 

@@ -50,6 +50,11 @@ export class Uses {
     if (elapsed(this.#counted, inode.id, now)) this.#usage.record(inode.id, now);
   }
 
+  /** Wall clock, milliseconds, of the last use, to a few seconds; undefined where nothing is known. */
+  lastUsed(inode: number): number | undefined {
+    return this.#counted.get(inode) ?? this.#usage.lastUsedBefore(inode);
+  }
+
   /** Content or size has changed. The record says how large the file is when it is written down. */
   changed(inode: Inode): void {
     if (this.#trace === undefined) return;

@@ -50,7 +50,7 @@ export class DentryTable {
     this.#delete = database.statement("DELETE FROM dentry WHERE id = ?");
     this.#parent = database.arrayStatement("SELECT parent FROM dentry WHERE inode = ? LIMIT 1");
     this.#place = database.arrayStatement(
-      "SELECT parent, name FROM dentry WHERE inode = ? LIMIT 1",
+      "SELECT parent, name, id FROM dentry WHERE inode = ? LIMIT 1",
     );
     this.#any = database.arrayStatement("SELECT 1 FROM dentry WHERE parent = ? LIMIT 1");
     // The index on (parent, id) is named, or the planner might sort a large directory for each slice.
@@ -98,9 +98,9 @@ export class DentryTable {
   }
 
   /** One of the inode's names. */
-  placeOf(inode: number): { parent: number; name: Uint8Array } | undefined {
-    const row = this.#place.get(inode) as unknown as [number, Uint8Array] | undefined;
-    return row === undefined ? undefined : { parent: row[0], name: row[1] };
+  placeOf(inode: number): { parent: number; name: Uint8Array; id: number } | undefined {
+    const row = this.#place.get(inode) as unknown as [number, Uint8Array, number] | undefined;
+    return row === undefined ? undefined : { parent: row[0], name: row[1], id: row[2] };
   }
 
   isEmpty(parent: number): boolean {

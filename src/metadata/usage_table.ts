@@ -212,6 +212,14 @@ export class UsageTable {
     return newest === -Infinity ? undefined : newest;
   }
 
+  /** The same as it is written down, a few seconds late, in a fraction of the time. */
+  lastUsedBefore(inode: number): number | undefined {
+    const row = this.#database.arrayStatement(
+      "SELECT last_used_ms FROM history.usage WHERE inode = ?",
+    ).get(inode) as unknown as [number] | undefined;
+    return row?.[0];
+  }
+
   /**
    * Files of a class in the order of their ranks, after the given place. Flushes the batch first. A
    * file may have changed since: look at its inode.

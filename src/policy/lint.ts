@@ -131,12 +131,14 @@ function lintReaders({ readers }: Policy, findings: Findings): void {
         hint: "the first reader that matches decides; put the special one first, or remove one",
       });
     }
-    if (reader.recall === "allow" && reader.heat === "count") {
+    const says = (key: string) => findings.source.has(["readers", index, key]);
+    if (!says("recall") && !says("heat")) {
       findings.at(["readers", index], {
         severity: "warning",
         code: "reader-says-nothing",
         message: "this reader is treated like any other",
-        hint: "add recall: deny, recall: stream or heat: ignore",
+        hint: "add recall: deny, recall: stream or heat: ignore; or recall: allow, if it shall " +
+          "never be taken for a program that scans everything",
       });
     }
   }

@@ -255,6 +255,7 @@ export class Engine {
         return this.#evictor.pressure(event.needed);
       case "ready":
       case "readOnly":
+      case "scanner":
       case "defect":
       case "ended":
         // The daemon's business.

@@ -9,7 +9,7 @@ import { ContentStore } from "../../src/content/content_store.ts";
 import { SpaceAccountant } from "../../src/content/space_accountant.ts";
 import { CommandRunner } from "../../src/filesystem/commands.ts";
 import { ContentSweep } from "../../src/filesystem/content_sweep.ts";
-import { Core } from "../../src/filesystem/core.ts";
+import { Core, type CoreParts } from "../../src/filesystem/core.ts";
 import { CrashRepair } from "../../src/filesystem/crash_repair.ts";
 import { FileTable } from "../../src/filesystem/file_state.ts";
 import { Filesystem } from "../../src/filesystem/filesystem.ts";
@@ -56,6 +56,8 @@ export interface FixtureOptions {
   diskFree?: () => number;
   /** Room for so many accesses in a trace; without it none are recorded. */
   traceRecords?: number;
+  /** Which process a thread belongs to. */
+  identify?: CoreParts["identify"];
 }
 
 interface Previous {
@@ -160,6 +162,7 @@ export class FilesystemFixture {
       timers: this.timers,
       clock,
       trace: this.#openTrace(),
+      identify: this.#options.identify,
       emit: (event) => {
         if (event.event === "defect") this.defects.push(event.message);
         this.engine.hear(event);
