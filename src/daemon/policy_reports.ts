@@ -1,6 +1,7 @@
 /** How previews, explanations and journals read. Pure: text from plain data. */
 import { formatBytes, formatDuration } from "../domain/units.ts";
 import type { JournalEntry } from "../metadata/journal_table.ts";
+import type { CostReport } from "../policy/budget.ts";
 import { type Decision, printRule, printVerdict, REASONS } from "../policy/decision.ts";
 import type { PlanDiff } from "../policy/diff.ts";
 import { type Explanation, renderExplanation } from "../policy/explain.ts";
@@ -8,6 +9,7 @@ import { compileGlob, isLiteral } from "../policy/glob.ts";
 import type { Plan } from "../policy/plan.ts";
 import { renderUnmet } from "../policy/unmet.ts";
 import type { Candidate } from "./preview.ts";
+import { printMoney } from "./prices.ts";
 
 /** A time for people, local. */
 export const printTime = (ms: number): string => {
@@ -40,9 +42,10 @@ function decisionLine(decision: Decision, now: number): string {
 
 export function renderPlan(
   result: Plan,
-  { candidate, now, filter, limit }: {
+  { candidate, now, filter, limit, cost }: {
     candidate: Candidate;
     now: number;
+    cost?: CostReport | undefined;
     filter: (path: string) => boolean;
     limit: number;
   },
@@ -75,8 +78,45 @@ export function renderPlan(
   );
   if (upload.files > 0) lines.push(`upload ${upload.files} files, ${formatBytes(upload.bytes)}`);
   if (unmet !== undefined) lines.push(...renderUnmet(unmet));
+  const { money } = totals;
+  if (money !== undefined && evict.files + upload.files > 0) {
+    const { currency, uploadsPerMonth, uploadCalls, undo } = money;
+    const parts = [
+      upload.files > 0 &&
+      `the uploads add ${printMoney(uploadsPerMonth, currency)} a month` +
+        (uploadCalls > 0 ? ` and ${printMoney(uploadCalls, currency)} once` : ""),
+      evict.files > 0 && `bringing back all that leaves would cost ${printMoney(undo, currency)}`,
+    ];
+    lines.push(parts.filter(Boolean).join("; "));
+  }
+  if (cost !== undefined) lines.push(...renderCost(cost).map((line) => `bucket    ${line}`));
   for (const { name } of candidate.active.policy.rules) {
     if (!totals.rules.has(name)) lines.push(`warning: rule '${name}' matches no file`);
+  }
+  return lines;
+}
+
+/** What the bucket costs, and how that stands to the budget. */
+export function renderCost(cost: CostReport): string[] {
+  const { currency, pricesOf, bytes, perMonth, forecastPerMonth, budget } = cost;
+  const lines = [
+    `${formatBytes(bytes)}: ${printMoney(perMonth, currency)} a month, in 30 days about ` +
+    `${printMoney(forecastPerMonth, currency)} (storage, prices of ${pricesOf})`,
+  ];
+  if (budget === undefined) return lines;
+  const allowed = `the budget of ${printMoney(budget.perMonth, budget.currency)} a month`;
+  switch (budget.exceeded) {
+    case undefined:
+      lines.push(`${allowed} cannot be compared with prices in ${currency}`);
+      break;
+    case "no":
+      lines.push(`within ${allowed}`);
+      break;
+    case "forecast":
+      lines.push(`within ${allowed}, but not for long; nothing is kept from being uploaded`);
+      break;
+    case "now":
+      lines.push(`above ${allowed}; nothing is kept from being uploaded`);
   }
   return lines;
 }
@@ -84,8 +124,9 @@ export function renderPlan(
 /** The same for programs. */
 export function planJson(
   result: Plan,
-  { candidate, filter, limit }: {
+  { candidate, filter, limit, cost }: {
     candidate: Candidate;
+    cost?: CostReport | undefined;
     filter: (path: string) => boolean;
     limit: number;
   },
@@ -102,6 +143,7 @@ export function planJson(
     decisions,
     totals: { ...totals, rules, unmatched },
     unmet: unmet ?? null,
+    cost: cost ?? null,
   };
 }
 
@@ -109,7 +151,10 @@ export function explanationLines(explanation: Explanation, now: number): string[
   return renderExplanation(explanation, { now, when: printTime });
 }
 
-export function renderDiff(diff: PlanDiff, limit: number): string[] {
+export function renderDiff(
+  diff: PlanDiff,
+  { limit, currency }: { limit: number; currency: string | undefined },
+): string[] {
   const verdict = (decision: Decision | undefined) =>
     decision === undefined ? "nothing" : printVerdict(decision);
   const lines = diff.changes.slice(0, limit).map(({ path, resident, before, after }) =>
@@ -125,6 +170,13 @@ export function renderDiff(diff: PlanDiff, limit: number): string[] {
   if (diff.changes.length === 0) lines.push("no file's verdict changes");
   const more = diff.freed < 0 ? "less" : "more";
   lines.push(`frees ${formatBytes(Math.abs(diff.freed))} ${more} now`);
+  if (diff.undo !== undefined && diff.uploadsPerMonth !== undefined && currency !== undefined) {
+    const signed = (sum: number) => `${sum < 0 ? "−" : "+"}${printMoney(Math.abs(sum), currency)}`;
+    lines.push(
+      `${signed(diff.uploadsPerMonth)} a month for what is uploaded; ` +
+        `${signed(diff.undo)} to bring back what leaves`,
+    );
+  }
   return lines;
 }
 

@@ -7,9 +7,11 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { printName } from "../domain/name_text.ts";
 import { parseDuration } from "../domain/units.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
+import { readBucketUse } from "../metadata/bucket_use.ts";
 import { DentryTable } from "../metadata/dentry_table.ts";
 import { FactsTable } from "../metadata/facts_table.ts";
 import { type JournalEntry, readJournal } from "../metadata/journal_table.ts";
+import { costOf, type CostReport } from "../policy/budget.ts";
 import { diffPlans, type PlanDiff } from "../policy/diff.ts";
 import { explain, type Explanation } from "../policy/explain.ts";
 import type { FileFacts, Usage } from "../policy/facts.ts";
@@ -24,6 +26,8 @@ import { cacheLayout } from "./cache_layout.ts";
 import { loadPolicyFile, parsePolicy } from "./effective_policy.ts";
 import type { PolicyNote } from "./policy_in_force.ts";
 import { marksFor, type ReplayedPolicy } from "./replay.ts";
+
+export type { CostReport } from "../policy/budget.ts";
 
 /** What only the daemon knows. */
 export interface LiveState {
@@ -41,6 +45,8 @@ export interface Candidate {
   file: string;
 }
 
+/** 30 days. */
+const MONTH_MS = 30 * 86_400_000;
 const NOTHING_LIVE: LiveState = { open: new Map(), reserved: 0, leaving: 0 };
 
 export class Preview {
@@ -98,6 +104,14 @@ export class Preview {
 
   get prices(): Prices | undefined {
     return this.#note.prices;
+  }
+
+  /** What the bucket costs; undefined where no prices are known. */
+  cost({ active }: Candidate, { now }: { now: number }): CostReport | undefined {
+    const { prices } = this;
+    if (prices === undefined) return undefined;
+    const use = readBucketUse(this.#database, { sinceMs: now - MONTH_MS });
+    return costOf(use, { prices, budget: active.policy.budget });
   }
 
   /** Tells names, owners and pins of inodes, as far as they are still there; remembers what it told. */
@@ -159,7 +173,14 @@ export class Preview {
       chunkSize: this.chunkSize,
     };
     const { rules } = candidate.active;
-    return plan({ facts: this.#all(candidate), usage, policy: rules, now: atMs });
+    const { prices } = this;
+    return plan({
+      facts: this.#all(candidate),
+      usage,
+      policy: rules,
+      now: atMs,
+      ...(prices === undefined ? {} : { prices }),
+    });
   }
 
   diff(before: Candidate, after: Candidate, { atMs }: { atMs: number }): PlanDiff {

@@ -1,6 +1,7 @@
 /** `zero policy replay` and `zero policy trace` on a cache that nobody serves. */
 import assert from "node:assert/strict";
 import { policyReplayCommand, policyTraceCommand } from "../../src/cli/commands/policy_replay.ts";
+import { policyCheckCommand } from "../../src/cli/commands/policy_preview.ts";
 import type { CommandContext } from "../../src/cli/context.ts";
 import type { ReplayReport } from "../../src/daemon/replay.ts";
 import type { PolicyNote } from "../../src/daemon/policy_in_force.ts";
@@ -152,6 +153,28 @@ Deno.test(
       report([policy], { trace: copy }),
       (error) => error instanceof UserError && /--target/.test(error.hint!),
     );
+  }),
+);
+
+Deno.test(
+  "check says what the bucket costs, beside the budget of the policy, and what undoing its plan would",
+  withDirectory(async (directory) => {
+    const cache = madeCache(directory, 1);
+    const policy = `${directory}/budget.yaml`;
+    Deno.writeTextFileSync(policy, `${PINNED}budget: { per_month: 0.00 EUR }\n`);
+    const before = bytesOf(cache);
+    const { context, lines } = printed();
+    assert.equal(await policyCheckCommand(context, undefined, { cache, policy }), 10);
+    const text = lines.join("\n");
+    assert.match(text, /bringing back all that leaves would cost 0\.\d\d EUR/);
+    assert.match(text, /bucket +\d+ KiB: 0\.00\d* EUR a month, in 30 days about 0\.00\d* EUR/);
+    assert.match(text, /bucket +above the budget of 0\.00 EUR a month; nothing is kept from/);
+    const json = printed();
+    await policyCheckCommand(json.context, undefined, { cache, policy, json: true });
+    const { cost, totals } = JSON.parse(json.lines.join("\n"));
+    assert.equal(cost.budget.exceeded, "now");
+    assert.equal(totals.money.currency, "EUR");
+    assert.deepEqual(bytesOf(cache), before);
   }),
 );
 

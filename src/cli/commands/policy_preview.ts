@@ -100,10 +100,13 @@ export async function policyCheckCommand(
     const candidate = preview.policy(options.policy);
     const result = preview.plan(candidate, { atMs: now });
     const filter = pathFilter(options.path);
+    const cost = preview.cost(candidate, { now: Date.now() });
     if (options.json) {
-      context.print(JSON.stringify(planJson(result, { candidate, filter, limit }), null, 2));
+      context.print(JSON.stringify(planJson(result, { candidate, filter, limit, cost }), null, 2));
     } else {
-      for (const line of renderPlan(result, { candidate, now, filter, limit })) context.print(line);
+      for (const line of renderPlan(result, { candidate, now, filter, limit, cost })) {
+        context.print(line);
+      }
     }
     if (result.unmet !== undefined) return ExitCode.unmet;
     const { evict, upload } = result.totals;
@@ -141,7 +144,10 @@ export async function policyDiffCommand(
     const [before, after] = [preview.policy(files.old), preview.policy(files.new)];
     const diff = preview.diff(before, after, { atMs: timeOf(options) });
     if (options.json) context.print(JSON.stringify(diff, null, 2));
-    else for (const line of renderDiff(diff, limit)) context.print(line);
+    else {
+      const currency = preview.prices?.currency;
+      for (const line of renderDiff(diff, { limit, currency })) context.print(line);
+    }
     return diff.changes.length === 0 ? ExitCode.ok : ExitCode.plan;
   });
 }

@@ -2,9 +2,28 @@
 import { ExitCode, UserError } from "../../domain/errors.ts";
 import type { FileReport, StatusReport } from "../../daemon/control_protocol.ts";
 import { zeroMounts } from "../../daemon/find_mount.ts";
+import { renderCost } from "../../daemon/policy_reports.ts";
+import { type CostReport, Preview } from "../../daemon/preview.ts";
 import { type CommandContext, type Target, targetOf } from "../context.ts";
 import { callDaemon, wirePath } from "../control_client.ts";
 import { ENTRY_HEADER, renderEntry, renderStatus } from "../render.ts";
+
+/** What the bucket of a mount costs, from its databases; or why that is not known. */
+function costOfMount(cache: string): CostReport | { unknown: string } {
+  try {
+    const preview = new Preview(cache);
+    try {
+      const cost = preview.cost(preview.policy(undefined), { now: Date.now() });
+      return cost ?? { unknown: "no prices are configured" };
+    } finally {
+      preview.close();
+    }
+  } catch (error) {
+    // A status that fails because of an estimate would be worse than one without.
+    if (!(error instanceof UserError)) throw error;
+    return { unknown: error.message };
+  }
+}
 
 export async function statusCommand(
   context: CommandContext,
@@ -29,8 +48,12 @@ export async function statusCommand(
       if (!options.json) context.print(`${ENTRY_HEADER}\n${renderEntry(file)}`);
     } else {
       const status = await callDaemon<StatusReport>(mount, { command: "status" });
-      reports.push(status);
-      if (!options.json) context.print(renderStatus(status));
+      const cost = costOfMount(mount.cache);
+      reports.push({ ...status, cost });
+      if (options.json) continue;
+      context.print(renderStatus(status));
+      const lines = "unknown" in cost ? [`costs are not known: ${cost.unknown}`] : renderCost(cost);
+      for (const line of lines) context.print(`bucket    ${line}`);
     }
   }
   if (options.json) {

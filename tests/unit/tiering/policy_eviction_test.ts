@@ -116,6 +116,15 @@ Deno.test("what is never uploaded is neither sent nor evicted nor waited for, un
   }, { policy });
 });
 
+Deno.test("a budget never keeps anything from being uploaded", async () => {
+  const policy = policyOf("budget: { per_month: 0.00 USD }");
+  await withEngine(async (fixture) => {
+    await fill(fixture, { "/a": 1, "/b": 2 });
+    assert.equal((await fixture.engine.status()).unsafeFiles, 0);
+    assert.ok(fixture.store.puts.length > 0);
+  }, { policy });
+});
+
 Deno.test("the head of a file stays where the policy says so, and counts as kept", async () => {
   const policy = policyOf(`rules:
   - { name: films, match: { path: "/films/**" }, evict: first, keep_head: 70KiB }
