@@ -1,5 +1,6 @@
 /** The commands that care for bucket, cache and trash: what can be typed. Each action lives in commands/. */
 import type { Command } from "commander";
+import { addKeyOptions } from "./key_options.ts";
 import type { CommandContext } from "./context.ts";
 
 export function addCareCommands(
@@ -14,7 +15,7 @@ export function addCareCommands(
     return command;
   };
 
-  add(program, "fsck [path]", "check everything: rows, local files, and the bucket")
+  addKeyOptions(add(program, "fsck [path]", "check everything: rows, local files, and the bucket"))
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
     .option("--cache <dir>", "the cache to check; PATH instead names a place on a mount")
     .option("--store <url>", "where the bucket is now, if not where the cache says")

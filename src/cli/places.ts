@@ -9,6 +9,8 @@ export interface PlaceOptions {
   cache?: string;
   diskTarget?: string;
   policy?: string;
+  passphraseFile?: string;
+  passphraseCommand?: string;
 }
 
 /** Finds every setting, the mount point from the command line included. */
@@ -24,6 +26,10 @@ export async function settingsFrom(
       cache: options.cache === undefined ? undefined : requireText(options.cache),
       "disk.target": options.diskTarget,
       policy: options.policy,
+      "passphrase.file": options.passphraseFile === undefined
+        ? undefined
+        : requireText(options.passphraseFile),
+      "passphrase.command": options.passphraseCommand,
       mountpoint: mountpoint === undefined ? undefined : requireText(mountpoint),
     },
     configurationPath: options.config,

@@ -1,6 +1,8 @@
 /** The commands, their arguments and their help: what can be typed. Each action lives in commands/. */
 import { Command } from "commander";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addKeyCommands } from "./key_program.ts";
+import { addKeyOptions } from "./key_options.ts";
 import { addCareCommands } from "./care_program.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -34,7 +36,9 @@ export function buildProgram(
     return command;
   };
 
-  add("init", "create a file system in an empty bucket prefix and an empty cache")
+  const init = add("init", "create a file system in an empty bucket prefix and an empty cache");
+  addKeyOptions(init, { fresh: true })
+    .option("--encrypt", "nobody reads names or content in the bucket without the passphrase")
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
     .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
     .option("--cache <dir>", "cache directory on the local disk")
@@ -45,7 +49,8 @@ export function buildProgram(
       finish(await initCommand(context, options));
     });
 
-  add("mount [mountpoint]", "mount; creates the file system where cache and prefix are empty")
+  const mount = "mount; creates the file system where cache and prefix are empty";
+  addKeyOptions(add("mount [mountpoint]", mount))
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
     .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
     .option("--cache <dir>", "cache directory on the local disk")
@@ -135,8 +140,10 @@ export function buildProgram(
 
   addCareCommands(program, context, { finish, configure });
   addPolicyCommands(program, context, { finish, configure });
+  addKeyCommands(program, context, { finish, configure });
 
-  add("recover", "bring a file system back from its bucket alone, into an empty cache")
+  const recover = "bring a file system back from its bucket alone, into an empty cache";
+  addKeyOptions(add("recover", recover))
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
     .option("--store <url>", "b2://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIRECTORY")
     .option("--cache <dir>", "cache directory to make; with --drill, one to compare with")
@@ -152,10 +159,8 @@ export function buildProgram(
       finish(await recoverCommand(context, options));
     });
 
-  add(
-    "export <path> <dir>",
-    "put a file system, or part of it, into a plain directory, without a mount",
-  )
+  const exporting = "put a file system, or part of it, into a plain directory, without a mount";
+  addKeyOptions(add("export <path> <dir>", exporting))
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")
     .option("--store <url>", "the bucket; without --cache, it alone is used")
     .option(

@@ -80,7 +80,9 @@ export async function startInBackground(
   const timer = setTimeout(() => child.kill("SIGKILL"), LIMITS.START_MS);
   try {
     const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(JSON.stringify(request)));
+    const bytes = encodeMountRequest(request);
+    await writer.write(bytes);
+    bytes.fill(0);
     await writer.close();
     const line = await firstLine(child.stdout);
     // A child that reports nothing has ended, or is about to: what it complained of is the reason.
@@ -123,14 +125,37 @@ function readReport(
 
 /** In the child: the request, from standard input to its end. */
 export async function readMountRequest(): Promise<MountRequest> {
-  const text = await new Response(Deno.stdin.readable).text();
-  if (text === "") {
+  const bytes = await new Response(Deno.stdin.readable).bytes();
+  if (bytes.length === 0) {
     throw new UserError(`${DAEMON_FLAG} is for zero's own use`, {
       hint: "zero mount MOUNTPOINT",
       exitCode: ExitCode.usage,
     });
   }
-  return JSON.parse(text) as MountRequest;
+  return decodeMountRequest(bytes);
+}
+
+/** One line of JSON, and behind it the bytes that open an encrypted file system, which are never text. */
+export function encodeMountRequest(request: MountRequest): Uint8Array<ArrayBuffer> {
+  const { unlocking, ...rest } = request;
+  const head = { ...rest, unlocking: unlocking && { kind: unlocking.kind } };
+  const line = new TextEncoder().encode(`${JSON.stringify(head)}\n`);
+  const bytes = new Uint8Array(line.length + (unlocking?.bytes.length ?? 0));
+  bytes.set(line);
+  if (unlocking !== undefined) {
+    bytes.set(unlocking.bytes, line.length);
+    unlocking.bytes.fill(0);
+  }
+  return bytes;
+}
+
+/** The reverse; wipes `bytes`. */
+export function decodeMountRequest(bytes: Uint8Array): MountRequest {
+  const end = bytes.indexOf(0x0a);
+  const request = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))) as MountRequest;
+  if (request.unlocking !== undefined) request.unlocking.bytes = bytes.slice(end + 1);
+  bytes.fill(0);
+  return request;
 }
 
 /** In the child: tells the parent how starting went. */

@@ -127,8 +127,8 @@ export class CacheDirectory {
   /** Gives the lock back, and removes what was made only for a start that then failed. */
   closeAfterFailure(): void {
     if (this.#created && !this.holdsFilesystem) {
-      const { log, ballast, lock, trace } = this.layout;
-      for (const path of [log, ballast, trace, lock]) {
+      const { log, ballast, lock, trace, key } = this.layout;
+      for (const path of [log, ballast, trace, key, lock]) {
         libc.unlink(path);
       }
       libc.rmdir(this.layout.content);

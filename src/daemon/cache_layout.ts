@@ -9,6 +9,8 @@ export interface CacheLayout {
   ballast: string;
   /** Claims on the bucket that were not given back. */
   claims: string;
+  /** Of an encrypted file system: what an offline mount needs to check a passphrase (`KeyFile`). */
+  key: string;
   /** The policy in force, as commands read it. */
   policy: string;
   /** What was used when, in a ring. */
@@ -25,6 +27,7 @@ export function cacheLayout(directory: string): CacheLayout {
     socket: `${directory}/control.sock`,
     ballast: `${directory}/ballast`,
     claims: `${directory}/lease.json`,
+    key: `${directory}/key.json`,
     policy: `${directory}/policy.json`,
     trace: `${directory}/access.trace`,
     log: `${directory}/zero.log`,

@@ -3,10 +3,9 @@
  * an unreleased one of these is ours, left by a crash. Durable before a claim is sent.
  */
 import { z } from "zod";
-import { errnoName } from "../domain/errno.ts";
 import { UserError } from "../domain/errors.ts";
 import type { ClaimName } from "../format/lease_claim.ts";
-import * as libc from "../runtime/libc.ts";
+import { replaceFile } from "./durable_file.ts";
 
 const schema = z.array(z.object({ epoch: z.number(), mountId: z.string() }));
 
@@ -38,19 +37,6 @@ export class ClaimsFile {
 
   /** Replaces the claims; on the disk when it returns. */
   write(claims: ClaimName[]): void {
-    const fresh = `${this.#path}.new`;
-    const flags = libc.O.WRONLY | libc.O.CREAT | libc.O.TRUNC | libc.O.NOFOLLOW;
-    const fd = libc.open(fresh, flags, 0o600);
-    const bytes = new TextEncoder().encode(JSON.stringify(claims));
-    const done = fd >= 0 && libc.write(fd, bytes) === bytes.length && libc.fsync(fd) >= 0;
-    if (fd >= 0) libc.close(fd);
-    const renamed = done ? libc.rename(fresh, this.#path) : fd;
-    const directory = libc.open(this.#path.replace(/\/[^/]*$/, ""), libc.O.RDONLY);
-    const synced = directory >= 0 && libc.fsync(directory) >= 0;
-    if (directory >= 0) libc.close(directory);
-    if (done && renamed >= 0 && synced) return;
-    throw new UserError(`${this.#path} cannot be written${fd < 0 ? `: ${errnoName(-fd)}` : ""}`, {
-      hint: "the cache's disk must be writable and not full",
-    });
+    replaceFile(this.#path, new TextEncoder().encode(JSON.stringify(claims)));
   }
 }

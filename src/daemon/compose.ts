@@ -22,6 +22,7 @@ import { Care } from "./care.ts";
 import { MOUNT_SOURCE_PREFIX } from "./cache_layout.ts";
 import { ClaimsFile } from "./claims_file.ts";
 import { checkAgain, establish, type Identity } from "./identity.ts";
+import { takenKey } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
 import type { LogFile } from "./log_file.ts";
 import { Mount } from "./mount.ts";
@@ -68,15 +69,15 @@ export async function compose(
     cache,
     store,
     storeUrl: request.store,
+    key: takenKey(request.unlocking),
     clock: systemClock,
     random: systemRandom,
   });
-  const { fileSystem } = identity;
-  const secrets = undefined;
+  const { fileSystem, secrets } = identity;
   if (identity.created) notes.push(`created file system ${fileSystem} in ${store.description}`);
   const verified = new VerifiedStore(store, {
     verified: identity.offline === undefined,
-    check: () => checkAgain({ cache, store }, identity),
+    check: () => checkAgain({ cache, store }, { ...identity, encrypted: secrets !== undefined }),
   });
   const lateMount = Promise.withResolvers<Mount>();
   const { stacked, limited } = stackStore(verified, values, (message) => {

@@ -45,19 +45,19 @@ export function environmentCredentials(
   return undefined;
 }
 
-/** Refuses a file with secrets that others may read or replace. */
-export function requirePrivate(path: string): void {
+/** Refuses a file with secrets (`what`) that others may read or replace. */
+export function requirePrivate(path: string, what = "credentials"): void {
   const info = Deno.statSync(path);
   const uid = Deno.uid();
   if (info.uid !== null && info.uid !== uid && info.uid !== 0) {
-    throw new UserError(`${path} holds credentials and belongs to user ${info.uid}`, {
+    throw new UserError(`${path} holds ${what} and belongs to user ${info.uid}`, {
       hint: `make it yours: sudo chown ${uid} '${path}'`,
       exitCode: ExitCode.refused,
     });
   }
   if (info.mode !== null && (info.mode & 0o077) !== 0) {
     throw new UserError(
-      `${path} holds credentials and others may read it (mode ${(info.mode & 0o777).toString(8)})`,
+      `${path} holds ${what} and others may read it (mode ${(info.mode & 0o777).toString(8)})`,
       { hint: `chmod 600 '${path}'`, exitCode: ExitCode.refused },
     );
   }

@@ -15,10 +15,13 @@ import { systemRandom } from "../runtime/random.ts";
 import { CacheDirectory } from "./cache_directory.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkAgain } from "./identity.ts";
+import { KeyFile } from "./key_file.ts";
+import type { KeySource } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
 import { openStore } from "./open_store.ts";
 import { notesOf, recoverTo, withSource } from "./recover.ts";
 import { withScratch } from "./recover_drill.ts";
+import { unlockCache } from "./unlock.ts";
 
 export interface ExportSource {
   tree: TreeReader;
@@ -43,6 +46,8 @@ export interface ExportSource {
 export interface BucketPlace {
   store: string;
   credentials: Credentials | undefined;
+  /** Opens an encrypted file system. */
+  key: KeySource;
   /** State at this time or before, wall clock of the writer; undefined: the newest. */
   atMs: number | undefined;
   progress: (text: string) => void;
@@ -67,7 +72,7 @@ export async function withBucket<T>(
           tree,
           fileSystem: source.descriptor.fileSystem,
           chunkSize: source.descriptor.chunkSize,
-          secrets: undefined,
+          secrets: source.secrets,
           description: source.store.description,
           pointMs: source.plan.pointMs,
           content: undefined,
@@ -91,7 +96,7 @@ export async function withBucket<T>(
  * is needed from it: what is here can be had without. Throws UserError.
  */
 export async function withCache<T>(
-  place: { cache: string; store: string; credentials: Credentials | undefined },
+  place: { cache: string; store: string; credentials: Credentials | undefined; key: KeySource },
   action: (source: ExportSource) => Promise<T>,
 ): Promise<T> {
   const cache = lock(place.cache);
@@ -100,14 +105,16 @@ export async function withCache<T>(
   try {
     const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
     const tree = new TreeReader(database);
+    const secrets = await unlockCache(new KeyFile(cache.layout.key), { key: place.key });
     const known = {
       fileSystem: String(open.setting("file_system_id")),
       chunkSize: Number(open.setting("chunk_size")),
+      encrypted: secrets !== undefined,
     };
     return await action({
       tree,
       ...known,
-      secrets: undefined,
+      secrets,
       description: cache.path,
       pointMs: undefined,
       content: cache.layout.content,
@@ -140,7 +147,10 @@ function lock(path: string): CacheDirectory {
 
 async function rightStore(
   place: { store: string; credentials: Credentials | undefined },
-  { cache, known }: { cache: CacheDirectory; known: { fileSystem: string; chunkSize: number } },
+  { cache, known }: {
+    cache: CacheDirectory;
+    known: { fileSystem: string; chunkSize: number; encrypted: boolean };
+  },
 ): Promise<ObjectStore> {
   const opened = openStore({
     url: place.store,

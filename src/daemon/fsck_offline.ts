@@ -15,8 +15,11 @@ import type { DeepRequest } from "./care_requests.ts";
 import type { Credentials } from "./credentials.ts";
 import { runFsck } from "./fsck_run.ts";
 import { checkAgain } from "./identity.ts";
+import { KeyFile } from "./key_file.ts";
+import type { KeySource } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
 import { openStore } from "./open_store.ts";
+import { unlockCache } from "./unlock.ts";
 
 /** The store that a cache belongs to, as its database says. Throws UserError where there is no cache. */
 export function storeOfCache(cache: string): string {
@@ -40,6 +43,8 @@ export interface OfflineFsck {
   store: { url: string; credentials: Credentials | undefined } | undefined;
   repair: boolean;
   deep: DeepRequest | undefined;
+  /** Opens an encrypted file system; a deep check asks for it. */
+  key: KeySource;
   signal: AbortSignal;
   onProgress: (text: string) => void;
 }
@@ -58,7 +63,10 @@ export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
       ...options,
       cache: cache.path,
       database: open,
-      secrets: undefined,
+      secrets: options.deep && await unlockCache(new KeyFile(cache.layout.key), {
+        key: options.key,
+        store,
+      }),
       mounted: false,
       store: store ?? { skipped: "it was left out" },
       markLost: (chunks) =>
@@ -90,6 +98,7 @@ async function openRightStore(
   const identity = {
     fileSystem: String(known.setting("file_system_id")),
     chunkSize: Number(known.setting("chunk_size")),
+    encrypted: new KeyFile(cache.layout.key).read() !== undefined,
   };
   known.close({ clean: false });
   try {

@@ -10,14 +10,21 @@ import {
   isEncrypted,
 } from "../format/descriptor.ts";
 import { FormatError } from "../format/format_error.ts";
-import { DESCRIPTOR_KEY, ID_BYTES } from "../format/keys.ts";
+import { DESCRIPTOR_KEY } from "../format/keys.ts";
+import type { Secrets } from "../format/secrets.ts";
+import type { ScryptCost } from "../format/wrapped_key.ts";
 import { ChangeLog, type ShippingState } from "../metadata/change_log.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { hex, type Random } from "../runtime/random.ts";
+import type { Random } from "../runtime/random.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
+import { type KeyCopy, KeyFile } from "./key_file.ts";
+import type { KeySource } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
+import { type NewFilesystem, newFilesystem } from "./new_filesystem.ts";
+import { unlock, unlockCache } from "./unlock.ts";
+import { putBytes } from "./wrapped_keys.ts";
 
 /** What the bucket said when asked for zero.json. */
 export type Probe =
@@ -33,6 +40,8 @@ export interface Identity {
   created: boolean;
   /** How far this cache's metadata in the bucket is. */
   shipping: ShippingState;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
   /** Why the bucket could not be asked; then nothing may be sent before `checkAgain` has agreed. */
   offline: string | undefined;
 }
@@ -42,6 +51,12 @@ export interface IdentityParts {
   store: ObjectStore;
   /** URL without credentials. */
   storeUrl: string;
+  /** Opens an encrypted file system. */
+  key: KeySource;
+  /** What is created here is encrypted. */
+  encrypt?: boolean;
+  /** Of the passphrase's key; the default unless a test is in a hurry. */
+  cost?: ScryptCost;
   clock: Clock;
   random: Random;
 }
@@ -55,11 +70,7 @@ export async function probe(store: ObjectStore): Promise<Probe> {
   const signal = AbortSignal.timeout(LIMITS.STORE_PROBE_MS);
   try {
     const bytes = await store.get(DESCRIPTOR_KEY, { signal });
-    const descriptor = decodeDescriptor(bytes);
-    if (isEncrypted(descriptor)) {
-      throw new FormatError("unknown", "it is encrypted, which this version cannot read yet");
-    }
-    return { kind: "found", descriptor };
+    return { kind: "found", descriptor: decodeDescriptor(bytes) };
   } catch (error) {
     if (error instanceof StoreError) {
       return error.kind === "missing" ? { kind: "absent" } : { kind: "failed", error };
@@ -85,7 +96,11 @@ function readCache(cache: CacheDirectory): {
   chunkSize: number;
   published: boolean;
   shipping: ShippingState;
+  /** Of an encrypted file system. */
+  copy: KeyCopy | undefined;
+  encrypted: boolean;
 } {
+  const copy = new KeyFile(cache.layout.key).read();
   const database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
   try {
     return {
@@ -93,6 +108,8 @@ function readCache(cache: CacheDirectory): {
       chunkSize: Number(database.setting("chunk_size")),
       published: database.setting(PUBLISHED) === 1,
       shipping: new ChangeLog(database).state(),
+      copy,
+      encrypted: copy !== undefined,
     };
   } finally {
     database.close({ clean: false });
@@ -108,36 +125,37 @@ export async function establish(parts: IdentityParts): Promise<Identity> {
   const found = await probe(store);
   if (!cache.holdsFilesystem) return await createWhereEmpty(parts, found);
   const known = readCache(cache);
+  const file = new KeyFile(cache.layout.key);
   const identity = {
     fileSystem: known.fileSystem,
     chunkSize: known.chunkSize,
     created: false,
     shipping: known.shipping,
+    secrets: undefined,
     offline: undefined,
   };
   switch (found.kind) {
     case "found":
-      requireSame(found.descriptor, known, parts);
-      return identity;
-    case "failed":
-      return { ...identity, offline: found.error.message };
+      // A key file that was lost comes back from the bucket.
+      requireSame(found.descriptor, { ...known, encrypted: known.encrypted || undefined }, parts);
+      return { ...identity, secrets: await secretsOf(found.descriptor, { ...parts, file }) };
+    case "failed": {
+      const { copy } = known;
+      const secrets = await unlockCache(file, { key: parts.key });
+      if (copy === undefined) refuseKey(parts);
+      return { ...identity, secrets, offline: found.error.message };
+    }
     case "absent":
       if (known.published) throw gone(parts, known.fileSystem);
       // An init that was interrupted before its last step.
-      await publish(parts, {
-        fileSystem: known.fileSystem,
-        chunkSize: known.chunkSize,
-        features: [],
-        created: new Date(parts.clock.wallMs()).toISOString(),
-      });
-      return { ...identity, created: true };
+      return { ...identity, created: true, secrets: await finishCreation(parts, known) };
   }
 }
 
 /** Asks again, for a mount that began offline. False while the bucket cannot be asked. Throws UserError. */
 export async function checkAgain(
   parts: Pick<IdentityParts, "cache" | "store">,
-  known: Pick<Identity, "fileSystem" | "chunkSize">,
+  known: { fileSystem: string; chunkSize: number; encrypted: boolean },
 ): Promise<boolean> {
   const found = await probe(parts.store);
   switch (found.kind) {
@@ -160,7 +178,7 @@ function gone(parts: Pick<IdentityParts, "cache" | "store">, fileSystem: string)
 
 function requireSame(
   descriptor: Descriptor,
-  known: { fileSystem: string; chunkSize: number },
+  known: { fileSystem: string; chunkSize: number; encrypted: boolean | undefined },
   parts: Pick<IdentityParts, "cache" | "store">,
 ): void {
   if (descriptor.fileSystem !== known.fileSystem) {
@@ -175,6 +193,45 @@ function requireSame(
       "one of them is damaged; nothing was changed",
     );
   }
+  const { encrypted } = known;
+  if (encrypted !== undefined && isEncrypted(descriptor) !== encrypted) {
+    const [bucket, cache] = encrypted
+      ? ["says that it is not encrypted", "of an encrypted file system"]
+      : ["is encrypted", "was opened as that of a file system that is not"];
+    throw refused(
+      `${parts.store.description} ${bucket}, and the cache ${parts.cache.path} is ${cache}`,
+      encrypted
+        ? "somebody has changed zero.json; nothing was sent there"
+        : "mount it once while the bucket can be reached, with its passphrase",
+    );
+  }
+}
+
+/** Opens an encrypted file system; undefined for others. Throws UserError. */
+async function secretsOf(
+  descriptor: Descriptor,
+  parts: Pick<IdentityParts, "store" | "key"> & { file: KeyFile },
+): Promise<Secrets | undefined> {
+  if (!isEncrypted(descriptor)) return refuseKey(parts);
+  try {
+    return (await unlock({ ...parts, descriptor })).secrets;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new UserError(`the wrapped key cannot be read: ${error.message}`, {
+      hint: storeHint(error),
+      exitCode: ExitCode.store,
+      cause: error,
+    });
+  }
+}
+
+/** Whoever gives a passphrase must not believe that what is not encrypted is. */
+export function refuseKey({ store, key }: Pick<IdentityParts, "store" | "key">): undefined {
+  if (!key.given) return undefined;
+  throw refused(
+    `${store.description} holds a file system that is not encrypted, and a passphrase was given`,
+    "leave it out if you know that it never was; otherwise somebody has changed zero.json",
+  );
 }
 
 async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Identity> {
@@ -202,12 +259,14 @@ async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Ide
       "choose an empty prefix",
     );
   }
-  const descriptor: Descriptor = {
-    fileSystem: hex(parts.random.bytes(ID_BYTES)),
-    chunkSize: LIMITS.CHUNK_BYTES,
-    features: [],
-    created: new Date(parts.clock.wallMs()).toISOString(),
-  };
+  if (!parts.encrypt && parts.key.given) {
+    throw new UserError("a passphrase was given, and what would be created is not encrypted", {
+      hint: "zero init --encrypt creates an encrypted file system",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const made = await newFilesystem(parts);
+  const { descriptor, secrets } = made;
   const { fileSystem, chunkSize } = descriptor;
   const [uid, gid] = [Deno.uid() ?? 0, Deno.gid() ?? 0];
   MetadataDatabase.create({
@@ -218,17 +277,42 @@ async function createWhereEmpty(parts: IdentityParts, found: Probe): Promise<Ide
     clock: parts.clock,
     root: { uid, gid, mode: 0o755 },
   }).close({ clean: true });
-  await publish(parts, descriptor);
+  await publish(parts, made);
   const { shipping } = readCache(cache);
-  return { fileSystem, chunkSize, created: true, shipping, offline: undefined };
+  return { fileSystem, chunkSize, created: true, shipping, secrets, offline: undefined };
+}
+
+/** Goes on where a creation was interrupted before its last step. */
+async function finishCreation(
+  parts: IdentityParts,
+  known: { fileSystem: string; chunkSize: number; copy: KeyCopy | undefined },
+): Promise<Secrets | undefined> {
+  const { fileSystem, chunkSize, copy } = known;
+  if (copy === undefined) {
+    refuseKey(parts);
+    const created = new Date(parts.clock.wallMs()).toISOString();
+    const descriptor = { fileSystem, chunkSize, features: [], created };
+    await publish(parts, { descriptor, secrets: undefined, wrapped: undefined });
+    return undefined;
+  }
+  const secrets = await unlockCache(new KeyFile(parts.cache.layout.key), { key: parts.key });
+  await publish(parts, { ...copy, secrets });
+  return secrets;
 }
 
 /** Writes zero.json, reads it back (somebody else may have been faster), and remembers that it is there. */
-async function publish(parts: IdentityParts, descriptor: Descriptor): Promise<void> {
-  const { store, cache } = parts;
+async function publish(
+  parts: IdentityParts,
+  { descriptor, wrapped }: NewFilesystem,
+): Promise<void> {
+  const { store, cache, random } = parts;
+  const encrypted = isEncrypted(descriptor);
   try {
+    // Twice after an interruption, under two names: both open.
+    if (wrapped !== undefined) await putBytes(store, { bytes: wrapped, random });
     await store.put(DESCRIPTOR_KEY, encodeDescriptor(descriptor));
-    requireSame(decodeDescriptor(await store.get(DESCRIPTOR_KEY)), descriptor, parts);
+    const found = decodeDescriptor(await store.get(DESCRIPTOR_KEY));
+    requireSame(found, { ...descriptor, encrypted }, parts);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     throw new UserError(`zero.json cannot be written: ${error.message}`, {

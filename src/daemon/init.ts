@@ -6,17 +6,26 @@ import { systemRandom } from "../runtime/random.ts";
 import { CacheDirectory, refuseNesting } from "./cache_directory.ts";
 import type { Credentials } from "./credentials.ts";
 import { establish } from "./identity.ts";
+import type { KeySource } from "./key_source.ts";
 import { openStore, storeDirectory } from "./open_store.ts";
 
 export interface InitResult {
   fileSystem: string;
   store: string;
   cache: string;
+  encrypted: boolean;
 }
 
 /** Creates a file system. Throws UserError where there is one already, or the store fails. */
 export async function initFilesystem(
-  options: { store: string; cache: string; credentials: Credentials | undefined },
+  options: {
+    store: string;
+    cache: string;
+    credentials: Credentials | undefined;
+    encrypt: boolean;
+    /** Answers the passphrase of an encrypted file system. */
+    key: KeySource;
+  },
 ): Promise<InitResult> {
   // What is made here is private, as what the daemon makes.
   libc.umask(0o077);
@@ -35,11 +44,18 @@ export async function initFilesystem(
       cache,
       store,
       storeUrl: options.store,
+      key: options.key,
+      encrypt: options.encrypt,
       clock: systemClock,
       random: systemRandom,
     });
     made = true;
-    return { fileSystem: identity.fileSystem, store: store.description, cache: cache.path };
+    return {
+      fileSystem: identity.fileSystem,
+      store: store.description,
+      cache: cache.path,
+      encrypted: identity.secrets !== undefined,
+    };
   } finally {
     store.close();
     if (made) cache.close();

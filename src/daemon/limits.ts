@@ -56,6 +56,8 @@ export const LIMITS = {
   OFFLINE_RETRY_CAP_MS: 60_000,
   /** The content of one file that a drill checks. */
   DRILL_FILE_MS: 10 * 60_000,
+  /** A command that answers a passphrase may ask somebody. */
+  PASSPHRASE_COMMAND_MS: 5 * 60_000,
   CHUNK_BYTES: 4 * MiB,
   /** Garbage is first collected so long after a mount; how often it is seen whether it is due. */
   FIRST_COLLECTION_MS: 15 * 60_000,

@@ -3,6 +3,7 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { StoreError } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Unlocking } from "./key_source.ts";
 import type { ResolvedSettings } from "./resolve_settings.ts";
 import type { SettingValues } from "./settings.ts";
 
@@ -14,6 +15,8 @@ export interface MountRequest {
   values: SettingValues;
   origins: ResolvedSettings["origins"];
   credentials: Credentials | undefined;
+  /** Opens an encrypted file system; travels as bytes, and is wiped once it was used. */
+  unlocking: Unlocking | undefined;
   /** Takes the lease over from another mount that may still be running. */
   takeOver: boolean;
   foreground: boolean;

@@ -4,7 +4,8 @@
  */
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
-import type { Descriptor } from "../format/descriptor.ts";
+import { type Descriptor, isEncrypted } from "../format/descriptor.ts";
+import type { Secrets } from "../format/secrets.ts";
 import type { NotNewest } from "../metadata/rebuild.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
@@ -18,14 +19,19 @@ import { CacheDirectory, refuseNesting } from "./cache_directory.ts";
 import { cacheLayout } from "./cache_layout.ts";
 import { ClaimsFile } from "./claims_file.ts";
 import type { Credentials } from "./credentials.ts";
-import { probe, storeHint } from "./identity.ts";
+import { probe, refuseKey, storeHint } from "./identity.ts";
+import { KeyFile } from "./key_file.ts";
+import type { KeySource } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
 import { openStore, storeDirectory } from "./open_store.ts";
+import { unlock } from "./unlock.ts";
 
 export interface RecoverRequest {
   store: string;
   cache: string;
   credentials: Credentials | undefined;
+  /** Opens an encrypted file system. */
+  key: KeySource;
   /** State at this time or before, wall clock of the writer; undefined: the newest. */
   atMs: number | undefined;
   /** Claims the bucket although another mount holds it. */
@@ -55,6 +61,10 @@ export interface RecoverReport {
 export interface RecoverySource {
   store: ObjectStore;
   descriptor: Descriptor;
+  /** Of an encrypted file system. */
+  secrets: Secrets | undefined;
+  /** The wrapped key that a cache keeps of it. */
+  wrapped: Uint8Array<ArrayBuffer> | undefined;
   plan: RecoveryPlan;
 }
 
@@ -93,12 +103,12 @@ export async function recoverFilesystem(request: RecoverRequest): Promise<Recove
 
 /** Opens the bucket, finds its file system and plans the recovery; closes it in the end. */
 export async function withSource<T>(
-  request: Pick<RecoverRequest, "store" | "credentials" | "atMs" | "progress">,
+  request: Pick<RecoverRequest, "store" | "credentials" | "key" | "atMs" | "progress">,
   action: (source: RecoverySource) => Promise<T>,
 ): Promise<T> {
-  const { credentials, atMs, progress } = request;
-  const opened = openStore({ url: request.store, credentials, create: false, maxSockets: 16 });
-  const store = new RetryingObjectStore(opened, {
+  const { credentials, key, atMs, progress } = request;
+  const bare = openStore({ url: request.store, credentials, create: false, maxSockets: 16 });
+  const store = new RetryingObjectStore(bare, {
     clock: systemClock,
     random: systemRandom,
     budget: { deadlineMs: LIMITS.STORE_CALL_MS },
@@ -113,9 +123,14 @@ export async function withSource<T>(
       });
     }
     const { descriptor } = found;
+    if (!isEncrypted(descriptor)) refuseKey({ store, key });
+    const opened = isEncrypted(descriptor)
+      ? await unlock({ store, descriptor, key, file: undefined })
+      : undefined;
+    const secrets = opened?.secrets;
     progress("looking for the newest metadata");
-    const plan = await planRecovery({ store, fileSystem: descriptor.fileSystem, atMs });
-    return await action({ store, descriptor, plan });
+    const plan = await planRecovery({ store, fileSystem: descriptor.fileSystem, secrets, atMs });
+    return await action({ store, descriptor, secrets, wrapped: opened?.wrapped, plan });
   } catch (error) {
     if (error instanceof FormatError) throw damagedMetadata(error);
     if (error instanceof StoreError) throw storeFailed(error);
@@ -161,6 +176,11 @@ async function recoverInto(
     await removeTree(building);
     Deno.mkdirSync(building, { mode: 0o700 });
     const result = await recoverTo(building, { storeUrl: request.store, source, ...request });
+    const { descriptor, wrapped } = source;
+    const file = new KeyFile(cache.layout.key);
+    // Before there is a file system here: that it is encrypted must never be forgotten.
+    if (source.secrets !== undefined) file.write({ descriptor, wrapped });
+    else libc.unlink(cache.layout.key);
     const built = cacheLayout(building);
     for (const name of ["history", "metadata"] as const) {
       Deno.renameSync(built[name], cache.layout[name]);
@@ -188,6 +208,7 @@ export async function recoverTo(
     store: source.store,
     storeUrl,
     fileSystem: source.descriptor.fileSystem,
+    secrets: source.secrets,
     chunkSize: source.descriptor.chunkSize,
     directory,
     clock: systemClock,

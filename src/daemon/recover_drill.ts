@@ -168,13 +168,14 @@ async function sample(
   tree: TreeReader,
   options: { source: RecoverySource; samples: number },
 ): Promise<DrillReport["sampled"]> {
-  const { store } = options.source;
+  const { store, secrets } = options.source;
   const sampled: DrillReport["sampled"] = { files: 0, bytes: 0, failed: [] };
   for (const inode of tree.sample(options.samples, () => systemRandom.fraction())) {
     try {
       await restoreContent({ inode }, {
         tree,
         store,
+        secrets,
         signal: AbortSignal.timeout(LIMITS.DRILL_FILE_MS),
         take: (_, bytes) => sampled.bytes += bytes.length,
       });

@@ -165,7 +165,8 @@ export function explainSettings(
     if (value === undefined) return [];
     return [{
       name,
-      value: printValue(SETTINGS[name].kind, value),
+      // A command may hold what it should only print.
+      value: name === "passphrase.command" ? "…" : printValue(SETTINGS[name].kind, value),
       origin: settings.origins[name] ?? "default",
     }];
   });

@@ -45,6 +45,16 @@ export const SETTINGS = {
     fallback: undefined,
     meaning: "a private file (mode 600) with key_id and key",
   },
+  "passphrase.file": {
+    kind: "path",
+    fallback: undefined,
+    meaning: "a private file (mode 600) with the passphrase of an encrypted file system",
+  },
+  "passphrase.command": {
+    kind: "text",
+    fallback: undefined,
+    meaning: "a command that prints it; without either, the terminal is asked",
+  },
   "policy": {
     kind: "path",
     fallback: undefined,

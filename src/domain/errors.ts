@@ -28,6 +28,8 @@ export const ExitCode = {
   store: 4,
   /** Done, but something is not yet safe in the bucket. */
   unsafe: 5,
+  /** The passphrase or the recovery key is not that of the file system. */
+  wrongKey: 6,
   /** `policy check`: a plan exists. */
   plan: 10,
   /** `policy check`: the plan cannot reach the mark. */

@@ -16,7 +16,8 @@ import { KEY_BYTES, type SecretMaterial } from "./secrets.ts";
 
 const MAGIC = new TextEncoder().encode("ZEROKEYS");
 const WHAT = "a wrapped key";
-const SALT_BYTES = 32;
+/** Length of scrypt's salt, bytes. */
+export const SALT_BYTES = 32;
 /** Number of the only key derivation so far. */
 const SCRYPT = 1;
 const HEADER_BYTES = 92;

@@ -6,12 +6,13 @@ import { formatBytes } from "../../domain/units.ts";
 import type { ExportSource } from "../../daemon/export_source.ts";
 import type { ExportReport } from "../../daemon/export_tree.ts";
 import { type CommandContext, withProgress } from "../context.ts";
+import { keyFrom, type KeyOptions } from "../key_options.ts";
 import { type PlaceOptions, settingsFrom } from "../places.ts";
 import { count } from "../progress.ts";
 import { requireText } from "../raw_arguments.ts";
 import { json, parseTime, point, renderNotNewest } from "./recover.ts";
 
-export interface ExportCommandOptions extends PlaceOptions {
+export interface ExportCommandOptions extends PlaceOptions, KeyOptions {
   at?: string;
   force?: boolean;
   verify?: boolean;
@@ -32,6 +33,7 @@ export async function exportCommand(
   const settings = await settingsFrom(options);
   const { credentials, values } = settings;
   const { store, cache } = await requirePlaces(settings);
+  const key = await keyFrom(settings, options);
   const alone = atMs !== undefined || (options.store !== undefined && options.cache === undefined);
   if (!alone && options.cache !== undefined && !holdsFilesystem(cache)) {
     throw new UserError(`${cache} holds no file system`, {
@@ -50,8 +52,8 @@ export async function exportCommand(
       progress: show,
       using: (action) =>
         alone || !holdsFilesystem(cache)
-          ? withBucket({ store, credentials, atMs, progress: show }, action)
-          : withCache({ cache, store, credentials }, action),
+          ? withBucket({ store, credentials, key, atMs, progress: show }, action)
+          : withCache({ cache, store, credentials, key }, action),
     });
   });
 }

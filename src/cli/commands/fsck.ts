@@ -7,10 +7,11 @@ import { type ZeroMount, zeroMounts } from "../../daemon/find_mount.ts";
 import type { FsckReport } from "../../daemon/fsck_types.ts";
 import { type CommandContext, targetOf, withProgress } from "../context.ts";
 import { callDaemon } from "../control_client.ts";
+import { keyFrom, type KeyOptions } from "../key_options.ts";
 import { settingsFrom } from "../places.ts";
 import type { Progress } from "../progress.ts";
 
-export interface FsckCommandOptions {
+export interface FsckCommandOptions extends KeyOptions {
   config?: string;
   cache?: string;
   store?: string;
@@ -65,12 +66,15 @@ async function mounted(mount: ZeroMount, { options, deep, progress }: How): Prom
 async function offline(cache: string, { options, deep, progress }: How): Promise<FsckReport> {
   const { fsckOffline, storeOfCache } = await import("../../daemon/fsck_offline.ts");
   const url = options.store ?? storeOfCache(cache);
-  const { credentials } = await settingsFrom({ config: options.config, store: url });
+  const { config, passphraseFile, passphraseCommand } = options;
+  const settings = await settingsFrom({ config, store: url, passphraseFile, passphraseCommand });
+  const { credentials } = settings;
   return await fsckOffline({
     cache,
     store: options.bucket ? { url, credentials } : undefined,
     repair: options.repair === true,
     deep,
+    key: await keyFrom(settings, options),
     signal: new AbortController().signal,
     onProgress: (text) => progress.show(`checking: ${text}`),
   });

@@ -1,12 +1,13 @@
 /** `zero mount`: checks what can be checked here, then starts the daemon and waits until it serves. */
 import { ExitCode, UserError } from "../../domain/errors.ts";
 import type { CommandContext } from "../context.ts";
+import { keyFrom, type KeyOptions } from "../key_options.ts";
 import { type PlaceOptions, settingsFrom } from "../places.ts";
 
 export async function mountCommand(
   context: CommandContext,
   path: string | undefined,
-  options: PlaceOptions & { foreground?: boolean; takeOver?: boolean },
+  options: PlaceOptions & KeyOptions & { foreground?: boolean; takeOver?: boolean },
 ): Promise<number> {
   const [{ requirePlaces }, { prepareMountpoint, resolveMountpoint }] = await Promise.all([
     import("../../daemon/mount_request.ts"),
@@ -26,6 +27,8 @@ export async function mountCommand(
   const { store, cache } = await requirePlaces(settings);
   const mountpoint = resolveMountpoint(chosen);
   prepareMountpoint(mountpoint);
+  const { needsKey } = await import("../../daemon/key_file.ts");
+  const key = await keyFrom(settings, options);
   const request = {
     mountpoint,
     cache,
@@ -33,6 +36,8 @@ export async function mountCommand(
     values: settings.values,
     origins: settings.origins,
     credentials: settings.credentials,
+    // One that is not needed is refused by name; one that is missing, too.
+    unlocking: key.given || needsKey(cache) ? await key.take() : undefined,
     takeOver: options.takeOver === true,
     foreground: options.foreground === true,
   };

@@ -6,11 +6,12 @@ import { formatBytes, formatDuration } from "../../domain/units.ts";
 import type { RecoverReport, RecoverRequest } from "../../daemon/recover.ts";
 import type { DrillReport } from "../../daemon/recover_drill.ts";
 import { type CommandContext, withProgress } from "../context.ts";
+import { keyFrom, type KeyOptions } from "../key_options.ts";
 import { type PlaceOptions, settingsFrom } from "../places.ts";
 import { count } from "../progress.ts";
 import { requireText } from "../raw_arguments.ts";
 
-export interface RecoverOptions extends PlaceOptions {
+export interface RecoverOptions extends PlaceOptions, KeyOptions {
   at?: string;
   takeOver?: boolean;
   drill?: boolean;
@@ -31,10 +32,11 @@ export async function recoverCommand(
     throw usage("--path and --to belong together", "zero recover --path Photos --to ./photos");
   }
   const { credentials } = settings;
+  const key = await keyFrom(settings, options);
   const atMs = options.at === undefined ? undefined : parseTime(options.at);
   return await withProgress(options, async (progress) => {
     const show = (text: string) => progress.show(text);
-    const request = { store, cache, credentials, atMs, progress: show };
+    const request = { store, cache, credentials, key, atMs, progress: show };
     if (options.path !== undefined) {
       const parallel = settings.values["recall.parallel"]!;
       return await files(context, { ...options, request, parallel });

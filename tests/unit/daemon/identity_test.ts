@@ -9,7 +9,7 @@ import { StoreError } from "../../../src/object_store/object_store.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
-const known = { fileSystem: ID, chunkSize: 4 << 20 };
+const known = { fileSystem: ID, chunkSize: 4 << 20, encrypted: false };
 const cache = { path: "/cache" } as CacheDirectory;
 
 async function bucket(fileSystem: string | undefined): Promise<MemoryObjectStore> {
