@@ -62,14 +62,34 @@ export class ContentStore {
       this.#open.set(name, known);
       return known;
     }
-    const path = this.path(inode, incarnation);
-    const flags = libc.O.RDWR | libc.O.NOFOLLOW | (create ? libc.O.CREAT : 0);
-    let fd = libc.open(path, flags, 0o600);
-    if (fd === -Errno.ENOENT && create) {
-      this.#makeFolder(inode);
-      fd = libc.open(path, flags, 0o600);
+    const fd = this.#openFile(inode, incarnation, create ? libc.O.CREAT : 0);
+    return fd === -Errno.ENOENT ? undefined : this.#keep({ inode, incarnation, fd });
+  }
+
+  /** Makes the file; what a crash has left under its name goes. It must not be open. */
+  create(inode: number, incarnation: number): ContentFile {
+    const flags = libc.O.CREAT | libc.O.EXCL;
+    let fd = this.#openFile(inode, incarnation, flags);
+    if (fd === -Errno.EEXIST) {
+      this.remove(inode, incarnation);
+      fd = this.#openFile(inode, incarnation, flags);
     }
-    if (fd === -Errno.ENOENT) return undefined;
+    return this.#keep({ inode, incarnation, fd });
+  }
+
+  /** A descriptor or a negative errno. */
+  #openFile(inode: number, incarnation: number, more: number): number {
+    const path = this.path(inode, incarnation);
+    const flags = libc.O.RDWR | libc.O.NOFOLLOW | more;
+    const fd = libc.open(path, flags, 0o600);
+    if (fd !== -Errno.ENOENT || (more & libc.O.CREAT) === 0) return fd;
+    this.#makeFolder(inode);
+    return libc.open(path, flags, 0o600);
+  }
+
+  #keep(
+    { inode, incarnation, fd }: { inode: number; incarnation: number; fd: number },
+  ): ContentFile {
     const file = {
       inode,
       incarnation,
@@ -78,7 +98,7 @@ export class ContentStore {
       doomed: false,
       entryDurable: false,
     };
-    this.#open.set(name, file);
+    this.#open.set(key(inode, incarnation), file);
     this.#trim(file);
     return file;
   }

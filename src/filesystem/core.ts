@@ -212,7 +212,10 @@ export class Core implements CoreParts {
   content(inode: Inode, create: boolean): ContentFile | undefined {
     if (inode.incarnation === 0) {
       if (!create) return undefined;
-      this.incarnate(inode);
+      const made = this.store.create(inode.id, 1);
+      inode.incarnation = 1;
+      this.inodes.touch(inode);
+      return made;
     }
     return this.store.open(inode.id, inode.incarnation, create);
   }
@@ -225,8 +228,7 @@ export class Core implements CoreParts {
     invariant(!this.database.inTransaction, "a file is flushed inside a transaction");
     this.database.transaction(() => {
       for (const row of file.pending()) this.maps.put(inode.id, row);
-      this.inodes.write(inode);
-      this.inodes.writeContent(inode);
+      this.inodes.writeWhole(inode);
     });
     file.pendingRows.clear();
   }
@@ -255,8 +257,7 @@ export class Core implements CoreParts {
     this.database.transaction(() => {
       for (const file of pending) {
         for (const row of file.pending()) this.maps.put(file.inode.id, row);
-        this.inodes.write(file.inode);
-        this.inodes.writeContent(file.inode);
+        this.inodes.writeWhole(file.inode);
       }
     });
     for (const file of pending) {

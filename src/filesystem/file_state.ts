@@ -71,6 +71,8 @@ export class FileState {
   row(index: number): MapRow | null {
     const cached = this.#rows.get(index);
     if (cached !== undefined) return cached;
+    // The sum of all rows, of which each has bytes: a new file need not ask.
+    if (this.inode.allocated === 0) return null;
     const row = this.#maps.get(this.inode.id, index) ?? null;
     this.#remember(index, row);
     return row;

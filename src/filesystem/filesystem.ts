@@ -277,9 +277,9 @@ export class Filesystem implements FilesystemOperations {
     this.core.requireWritable();
     return this.#withBallast(() => {
       const inode = this.core.database.transaction(() => {
-        const created = this.namespace.createFile(request);
-        this.#born(created.id);
-        return created;
+        const changedMs = Math.floor(this.core.clock.wallMs());
+        const generation = this.core.database.nextGeneration();
+        return this.namespace.createFile(request, { generation, changedMs });
       });
       const treatment = this.core.readers.treat(request.pid);
       const open = this.#opener.reply(inode, request.flags, treatment);

@@ -123,13 +123,13 @@ export class InodeCache {
       btimeS: seconds,
       btimeNs: nanoseconds,
       target: fields.target,
-      generation: 0,
+      generation: fields.born?.generation ?? 0,
       incarnation: 0,
       allocated: 0,
       resident: 0,
       local: 0,
-      dirty: false,
-      changedMs: 0,
+      dirty: fields.born !== undefined,
+      changedMs: fields.born?.changedMs ?? 0,
       deadFrom: undefined,
       pinned: false,
     });
@@ -164,6 +164,16 @@ export class InodeCache {
     const cached = inode as Cached;
     if (this.#database.inTransaction) this.#written.push(cached);
     this.#database.guard(() => this.#table.updateContent(cached));
+    noteStored(cached);
+    this.#settle(cached);
+  }
+
+  /** Writes everything: what `write` and `writeContent` write. */
+  writeWhole(inode: Inode): void {
+    const cached = inode as Cached;
+    if (this.#database.inTransaction) this.#written.push(cached);
+    this.#database.guard(() => this.#table.updateWhole(cached));
+    cached.behind = false;
     noteStored(cached);
     this.#settle(cached);
   }

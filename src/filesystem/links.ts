@@ -54,14 +54,19 @@ export function mknod(context: NamespaceContext, request: MknodRequest): Entry {
  * The regular file that CREATE makes, or, where the request's name is empty, the nameless one of
  * TMPFILE. Joins the caller's transaction. The caller replies with `entry`, which counts the lookup.
  */
-export function createFile(context: NamespaceContext, request: CreateRequest): Inode {
-  const kind = { type: FileType.REGULAR, mode: request.mode, umask: request.umask };
+export function createFile(
+  context: NamespaceContext,
+  request: CreateRequest,
+  born?: NewInode["born"],
+): Inode {
+  const { mode, umask } = request;
+  const kind = { type: FileType.REGULAR, mode, umask, more: { born } };
   if (request.name.length > 0) return add(context, request, kind);
   context.assertWritable();
   const parent = context.directory(request.inode);
   const { owned, complete } = inherit(context, parent, { request, ...kind });
   return context.database.transaction(() => {
-    const inode = context.inodes.insert({ ...owned, nlink: 0, time: context.now() });
+    const inode = context.inodes.insert({ ...owned, born, nlink: 0, time: context.now() });
     complete(inode);
     context.orphan(inode);
     return inode;

@@ -32,6 +32,7 @@ import { mkdir, readdir, rmdir } from "./directories.ts";
 import type { Inode } from "./inode.ts";
 import { createFile, link, mknod, readlink, symlink, unlink } from "./links.ts";
 import { children, forget, lookup, pathOf, resolve } from "./lookup.ts";
+import type { NewInode } from "../metadata/inode_table.ts";
 import { NamespaceContext, type NamespaceOptions } from "./namespace_context.ts";
 import { rename } from "./rename.ts";
 import { getxattr, listxattr, removexattr, setxattr } from "./xattrs.ts";
@@ -120,8 +121,8 @@ export class Namespace {
    * For CREATE and TMPFILE (empty name): adds the regular file. Joins the caller's transaction. Throws
    * EEXIST where the name is taken.
    */
-  createFile(request: CreateRequest): Inode {
-    return this.#run(() => createFile(this.#context, request));
+  createFile(request: CreateRequest, born?: NewInode["born"]): Inode {
+    return this.#run(() => createFile(this.#context, request, born));
   }
 
   attributes(inode: Inode): Attributes {

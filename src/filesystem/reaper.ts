@@ -156,8 +156,8 @@ export class Reaper {
         rowsLeft -= rows.length;
         for (const row of rows) core.maps.remove(id, row.index);
         freed += this.subtract(inode, rows);
-        core.inodes.writeContent(inode);
         if (!whole) {
+          core.inodes.writeContent(inode);
           big.push(id);
           continue;
         }

@@ -60,8 +60,7 @@ export class Resizer {
     const core = this.#core;
     core.changed(inode);
     inode.size = size;
-    core.inodes.write(inode);
-    core.inodes.writeContent(inode);
+    core.inodes.writeWhole(inode);
   }
 
   #shrink(file: FileState, size: number): void {

@@ -18,7 +18,7 @@ import {
   redoPath,
 } from "./connection.ts";
 import { GroupCommit, recover } from "./group_commit.ts";
-import { logged, type Statement, type WriteLog, written } from "./logged_statement.ts";
+import { logged, planned, type Statement, type WriteLog, written } from "./logged_statement.ts";
 import { checkedVersion, migrate, readSetting } from "./migrations.ts";
 import { type CreateOptions, fillNew } from "./new_database.ts";
 import { translateSqliteError } from "./sqlite_errors.ts";
@@ -276,7 +276,7 @@ export class MetadataDatabase {
   statement(sql: string): Statement {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = this.#telling(this.#connection.prepare(sql), sql);
+      statement = this.#telling(this.#connection.prepare(planned(sql)), sql);
       this.#statements.set(sql, statement);
     }
     return statement;
@@ -286,7 +286,7 @@ export class MetadataDatabase {
   arrayStatement(sql: string): Statement {
     let statement = this.#arrayStatements.get(sql);
     if (statement === undefined) {
-      const prepared = this.#connection.prepare(sql);
+      const prepared = this.#connection.prepare(planned(sql));
       (prepared as ArrayCapable).setReturnArrays(true);
       statement = this.#telling(prepared, sql);
       this.#arrayStatements.set(sql, statement);

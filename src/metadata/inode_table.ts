@@ -45,6 +45,8 @@ export interface NewInode {
   size?: number;
   target?: Uint8Array;
   time: Timestamp;
+  /** Of a regular file: when it came to be, as a change of its content. It is dirty then. */
+  born?: { generation: number; changedMs: number };
 }
 
 /** The columns of an inode `i`, in the order that `decodeInode` reads. */
@@ -91,6 +93,7 @@ export class InodeTable {
   readonly #insert: Statement;
   readonly #updateAttributes: Statement;
   readonly #updatePending: Statement;
+  readonly #updateWhole: Statement;
   readonly #updateContent: Statement;
   readonly #delete: Statement;
 
@@ -98,14 +101,20 @@ export class InodeTable {
     this.#select = database.arrayStatement(`SELECT ${INODE_COLUMNS} FROM inode i WHERE i.id = ?`);
     this.#insert = database.statement(
       `INSERT INTO inode (mode, uid, gid, nlink, rdev, size, target,
-         atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns, btime_s, btime_ns)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?8, ?9, ?8, ?9)`,
+         atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns, btime_s, btime_ns,
+         generation, changed_ms, dirty)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?8, ?9, ?8, ?9, ?10, ?11, ?12)`,
     );
     const attributes = `mode = ?2, uid = ?3, gid = ?4, nlink = ?5, size = ?6, atime_s = ?7,
       atime_ns = ?8, mtime_s = ?9, mtime_ns = ?10, ctime_s = ?11, ctime_ns = ?12`;
     this.#updateAttributes = database.statement(`UPDATE inode SET ${attributes} WHERE id = ?1`);
     this.#updatePending = database.statement(
       `UPDATE inode SET ${attributes}, generation = ?13, dirty = ?14, changed_ms = ?15 WHERE id = ?1`,
+    );
+    this.#updateWhole = database.statement(
+      `UPDATE inode SET ${attributes}, generation = ?13, dirty = ?14, changed_ms = ?15,
+         incarnation = ?16, allocated = ?17, resident = ?18, local = ?19, dead_from = ?20, pinned = ?21
+       WHERE id = ?1`,
     );
     this.#updateContent = database.statement(
       `UPDATE inode SET generation = ?2, incarnation = ?3, size = ?4, allocated = ?5, resident = ?6,
@@ -132,6 +141,9 @@ export class InodeTable {
       inode.target ?? null,
       seconds,
       nanoseconds,
+      inode.born?.generation ?? 0,
+      inode.born?.changedMs ?? 0,
+      inode.born === undefined ? 0 : 1,
     ).lastInsertRowid as number;
   }
 
@@ -171,6 +183,33 @@ export class InodeTable {
       inode.generation,
       inode.dirty ? 1 : 0,
       inode.changedMs,
+    );
+  }
+
+  /** Writes all that can change: what `updatePending` and `updateContent` write, for the price of one. */
+  updateWhole(inode: InodeRow): void {
+    this.#updateWhole.run(
+      inode.id,
+      inode.mode,
+      inode.uid,
+      inode.gid,
+      inode.nlink,
+      inode.size,
+      inode.atimeS,
+      inode.atimeNs,
+      inode.mtimeS,
+      inode.mtimeNs,
+      inode.ctimeS,
+      inode.ctimeNs,
+      inode.generation,
+      inode.dirty ? 1 : 0,
+      inode.changedMs,
+      inode.incarnation,
+      inode.allocated,
+      inode.resident,
+      inode.local,
+      inode.deadFrom ?? null,
+      inode.pinned ? 1 : 0,
     );
   }
 

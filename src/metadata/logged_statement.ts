@@ -1,7 +1,7 @@
 /**
  * Prepared statements that tell what they have written, so that it can be run again (redo_log.ts).
- * Owns how a statement that writes is told from one that reads, and which of the two databases it
- * writes: of `history.db` nothing is logged, for nothing in it is precious.
+ * Owns what can be told from a statement's text: whether it reads or writes, and which of the two
+ * databases: of `history.db` nothing is logged, for nothing in it is precious.
  */
 import type { StatementSync } from "node:sqlite";
 import type { Parameter } from "./redo_log.ts";
@@ -50,3 +50,9 @@ export function logged(
     all: told((...parameters) => statement.all(...parameters)),
   };
 }
+
+/**
+ * SQLite plans a statement anew for each value of a bare `LIMIT ?` (measured: 8 µs a call, where the
+ * rest takes 2); the value of an expression it does not look at.
+ */
+export const planned = (sql: string) => sql.replaceAll(/\bLIMIT (\?\d*)(?!\s*\+)/g, "LIMIT $1 + 0");

@@ -7,6 +7,7 @@ export class XattrTable {
   readonly #set: Statement;
   readonly #delete: Statement;
   readonly #names: Statement;
+  readonly #any: Statement;
   readonly #nameBytes: Statement;
 
   constructor(database: MetadataDatabase) {
@@ -20,6 +21,7 @@ export class XattrTable {
     this.#deleteSome = database.statement(
       "DELETE FROM xattr WHERE id IN (SELECT id FROM xattr WHERE inode = ? LIMIT ?)",
     );
+    this.#any = database.arrayStatement("SELECT 1 FROM xattr WHERE inode = ? LIMIT 1");
     this.#nameBytes = database.arrayStatement(
       "SELECT coalesce(sum(length(name) + 1), 0) FROM xattr WHERE inode = ?",
     );
@@ -50,6 +52,8 @@ export class XattrTable {
 
   /** Deletes up to `limit` attributes of an inode; true while there may be more. */
   deleteSome(inode: number, limit: number): boolean {
+    // Nearly all have none, and the sub-query costs ten times this one.
+    if (this.#any.get(inode) === undefined) return false;
     const result = this.#deleteSome.run(inode, limit);
     return Number(result.changes) === limit;
   }
