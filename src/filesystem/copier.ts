@@ -8,6 +8,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import { type CopyFileRangeRequest, PARKED, type Parked } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
+import { O } from "../runtime/libc_constants.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Handle } from "./handle_table.ts";
@@ -69,6 +70,7 @@ export class Copier {
     const shares = this.#shares(source.file, target.file, range);
     if (shares.length === 0) return this.#copyBytes(request, { source, target }, range);
     core.uses.read(source.file.inode, source.treatment);
+    if ((source.flags & O.NOATIME) === 0) core.accessed(source.file.inode);
     return this.#share(request, { source: source.file, target: target.file }, { range, shares });
   }
 

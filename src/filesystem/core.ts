@@ -18,6 +18,7 @@ import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
+import { accessed } from "./access_times.ts";
 import { committingHelper, type DiskHelper, guardedHelper } from "./disk_helper.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
@@ -286,6 +287,11 @@ export class Core implements CoreParts {
     inode.changedMs = Math.floor(this.clock.wallMs());
     inode.dirty = true;
     this.uses.changed(inode);
+  }
+
+  /** A program has read content. */
+  accessed(inode: Inode): void {
+    if (this.readOnlyReason === undefined) accessed(inode, this.inodes, this.clock);
   }
 
   /** Remembers that content is not durable. */

@@ -84,6 +84,7 @@ export function readdir(
   filler: DirectoryFiller,
 ): void {
   const directory = context.directory(request.inode);
+  context.accessed(directory);
   const type = entryType(FileType.DIRECTORY);
   if (request.cookie < DOT_COOKIE && !filler.add(DOT, directory.id, type, DOT_COOKIE)) return;
   if (request.cookie < DOT_DOT_COOKIE) {

@@ -26,9 +26,10 @@ export function symlink(context: NamespaceContext, request: SymlinkRequest): Ent
 }
 
 export function readlink(context: NamespaceContext, request: RequestHeader): Uint8Array {
-  const { target } = context.inodes.require(request.inode);
-  if (target === undefined) throw new FsError(Errno.EINVAL);
-  return target;
+  const inode = context.inodes.require(request.inode);
+  if (inode.target === undefined) throw new FsError(Errno.EINVAL);
+  context.accessed(inode);
+  return inode.target;
 }
 
 /** Devices, FIFOs, sockets and empty regular files. */

@@ -10,6 +10,7 @@ import { DentryTable } from "../metadata/dentry_table.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
 import { XattrTable } from "../metadata/xattr_table.ts";
 import type { Clock, Timestamp } from "../runtime/clock.ts";
+import { accessed } from "./access_times.ts";
 import type { ContentPort } from "./content_port.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
@@ -89,6 +90,11 @@ export class NamespaceContext {
     inode.ctimeNs = time.nanoseconds;
     this.inodes.write(inode);
     this.content.changed(inode);
+  }
+
+  /** A program has read the names or the target of `inode`. */
+  accessed(inode: Inode): void {
+    if (!this.#readOnly()) accessed(inode, this.inodes, this.#clock);
   }
 
   /** In transaction, where nlink has become 0: the row stays until nobody can reach the inode. */

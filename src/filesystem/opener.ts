@@ -8,6 +8,7 @@ import { FsError } from "../domain/errors.ts";
 import { OpenFlag } from "../fuse/operations.ts";
 import type { OpenReply, OpenRequest, Parked, ReleaseRequest } from "../fuse/operations.ts";
 import { O } from "../runtime/libc_constants.ts";
+import { accessIsDue } from "./access_times.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { HandleTable } from "./handle_table.ts";
@@ -76,7 +77,11 @@ export class Opener {
     const handle = this.#handles.open(inode, flags, treatment);
     if (treatment?.recall === "stream") this.#streaming++;
     const absent = inode.resident < inode.allocated;
-    let open = absent ? OpenFlag.DIRECT_IO : OpenFlag.KEEP_CACHE;
+    let open = absent
+      ? OpenFlag.DIRECT_IO
+      : this.#hidesAccess(inode, flags)
+      ? 0
+      : OpenFlag.KEEP_CACHE;
     if (!handle.writes) open |= OpenFlag.NOFLUSH;
     else if (inode.dirty === false) core.emit({ event: "changed", inode: inode.id });
     if (handle.writes) core.uses.write(inode, treatment);
@@ -84,11 +89,18 @@ export class Opener {
     return { handle: handle.id, flags: open };
   }
 
+  /** Reads of what the kernel keeps are not seen: they would not move an access time that is due. */
+  #hidesAccess(inode: Inode, flags: number): boolean {
+    return (flags & O.ACCMODE) !== O.WRONLY && (flags & O.NOATIME) === 0 &&
+      accessIsDue(inode, this.#core.clock);
+  }
+
   release(request: ReleaseRequest): void {
     const core = this.#core;
     const { file, writes, treatment } = this.#handles.release(request.handle);
     if (treatment?.recall === "stream" && --this.#streaming === 0) core.streams.clear();
-    this.#flush(file);
+    // An access time alone is written with others.
+    if (writes || file.pendingRows.size > 0) this.#flush(file);
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
       file.truncated = false;

@@ -6,6 +6,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { Parked, ReadRequest, RequestHeader } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
+import { O } from "../runtime/libc_constants.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Handle } from "./handle_table.ts";
@@ -79,6 +80,7 @@ export class Reader {
     if (last > handle.lastIndex && handle.lastIndex >= 0) this.#fetchAhead(handle, last);
     handle.lastIndex = last;
     core.uses.read(inode, handle.treatment);
+    if ((handle.flags & O.NOATIME) === 0) core.accessed(inode);
     return length;
   }
 

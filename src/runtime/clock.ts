@@ -17,14 +17,26 @@ export interface Clock {
   after(milliseconds: number, action: () => void): () => void;
 }
 
+/** The wall clock when performance.now() was 0, as far as is known. */
+let originMs = performance.timeOrigin;
+
+/**
+ * The wall clock with fractions of a millisecond. performance.now() has them, but follows neither a clock
+ * that is set nor one that is slewed: what programs see as the time before and after must enclose this.
+ */
+function wallWithFractions(): number {
+  const floor = Date.now();
+  const ms = originMs + performance.now();
+  const best = ms < floor ? floor : ms >= floor + 1 ? floor + 0.999 : ms;
+  originMs += best - ms;
+  return best;
+}
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   now: () => {
-    const ms = performance.timeOrigin + performance.now();
-    const wall = Date.now();
-    // performance.now() does not follow a clock that is set; fall back where they have drifted apart.
-    const best = Math.abs(ms - wall) < 100 ? ms : wall;
+    const best = wallWithFractions();
     const seconds = Math.floor(best / 1000);
     return {
       seconds,

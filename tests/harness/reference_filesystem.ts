@@ -108,6 +108,7 @@ export class ReferenceFilesystem {
 
   list(directory: ReferenceNode): Map<string, ReferenceNode> {
     this.#usable(directory);
+    this.#accessed(directory);
     return new Map([[".", directory], ["..", this.parent(directory)], ...directory.children]);
   }
 
@@ -210,7 +211,9 @@ export class ReferenceFilesystem {
   }
 
   readlink(node: ReferenceNode): Uint8Array {
-    return node.target ?? refuse(Errno.EINVAL);
+    const target = node.target ?? refuse(Errno.EINVAL);
+    this.#accessed(node);
+    return target;
   }
 
   setAttributes(node: ReferenceNode, set: {
@@ -294,6 +297,15 @@ export class ReferenceFilesystem {
 
   #writable(): void {
     if (this.readOnly) refuse(Errno.EROFS);
+  }
+
+  /** The rule of relatime (mount(8)): at the first look after a change, and once a day. */
+  #accessed(node: ReferenceNode): void {
+    const ns = (time: Timestamp) =>
+      BigInt(time.seconds) * 1_000_000_000n + BigInt(time.nanoseconds);
+    const [atime, mtime, ctime] = [node.atime, node.mtime, node.ctime].map(ns);
+    const old = this.time.seconds - node.atime.seconds >= 86_400;
+    if (!this.readOnly && (atime <= mtime || atime <= ctime || old)) node.atime = this.time;
   }
 
   #usable(directory: ReferenceNode): void {

@@ -5,10 +5,11 @@
 import { PosixComparison } from "../harness/posix/comparison.ts";
 import { ERRNO_CASES, SLOW_ERRNO_CASES } from "../harness/posix/errno_cases.ts";
 import { PERMISSION_CASES } from "../harness/posix/permission_cases.ts";
+import { TIME_CASES } from "../harness/posix/time_cases.ts";
 
 const cases = Deno.env.get("ZERO_SOAK") === "1"
-  ? { ...ERRNO_CASES, ...PERMISSION_CASES, ...SLOW_ERRNO_CASES }
-  : { ...ERRNO_CASES, ...PERMISSION_CASES };
+  ? { ...ERRNO_CASES, ...PERMISSION_CASES, ...TIME_CASES, ...SLOW_ERRNO_CASES }
+  : { ...ERRNO_CASES, ...PERMISSION_CASES, ...TIME_CASES };
 
 Deno.test("every call fails as its manual page says, as on the local file system", async (test) => {
   await using comparison = await PosixComparison.create();

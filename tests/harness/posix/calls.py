@@ -17,6 +17,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import time
 
 libc = ctypes.CDLL("libc.so.6", use_errno=True)
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
@@ -212,6 +213,32 @@ class Side:
             checked(libc.futimens(self.fd(step["slot"]), times))
         else:
             checked(libc.utimensat(AT_FDCWD, self.path(step["path"]), times, AT_SYMLINK_NOFOLLOW))
+        if isinstance(step["atime"], str):
+            return None
+        status = os.fstat(self.fd(step["slot"])) if "slot" in step else os.lstat(self.path(step["path"]))
+        return list(divmod(status.st_atime_ns, 10**9))
+
+    def do_accessed(self, step):
+        """Reads a file, a directory or a link, and says whether its access time has moved."""
+        path = self.path(step["path"])
+        if step.get("changed"):
+            # Whoever watches has read the directory since the last step.
+            os.mkdir(path + b"/changed")
+            os.rmdir(path + b"/changed")
+        before = os.lstat(path)
+        # Longer than a tick of the clock that the local file system takes its times from.
+        time.sleep(0.012)
+        if stat.S_ISDIR(before.st_mode):
+            os.listdir(path)
+        elif stat.S_ISLNK(before.st_mode):
+            os.readlink(path)
+        else:
+            fd = os.open(path, os.O_RDONLY | (os.O_NOATIME if step.get("noatime") else 0))
+            os.read(fd, 10)
+            os.close(fd)
+        after = os.lstat(path)
+        same = (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+        return [after.st_atime_ns > before.st_atime_ns, same]
 
     def do_setxattr(self, step):
         value = noise(step["seed"], step["size"]) if "size" in step else bytes.fromhex(step["value"])

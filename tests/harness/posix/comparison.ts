@@ -30,7 +30,7 @@ export interface ComparisonOptions {
 }
 
 export class PosixComparison {
-  /** A directory of the local disk, mounted as Zero mounts: nosuid, nodev, noatime. */
+  /** A directory of the local disk, mounted as Zero mounts: nosuid, nodev, relatime. */
   readonly reference: string;
   #sequences = 0;
 
@@ -59,7 +59,7 @@ export class PosixComparison {
     const { mount, reference } = this;
     await Deno.chmod(mount.directory, 0o755);
     await Deno.mkdir(reference);
-    const bind = 'mount --bind "$0" "$0" && mount -o remount,bind,nosuid,nodev,noatime "$0"';
+    const bind = 'mount --bind "$0" "$0" && mount -o remount,bind,nosuid,nodev,relatime "$0"';
     requireCode(await run("sh", ["-c", bind, reference]), 0, "mounting the reference");
     await mount.zeroOk(["init", "--store", mount.store, "--cache", mount.cache]);
     await setChunkSize(mount, chunkSize);

@@ -38,12 +38,15 @@ class Watched(Side):
         moved = []
         before = self.times.get(status.st_ino)
         after = (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)
+        # Reads of what the kernel has in memory move no access times of FUSE: those are looked at where they are set.
         for i, letter in enumerate("amc"):
+            if letter == "a":
+                continue
             if before is None:
                 moved.append(letter + "?")
             elif after[i] != before[i]:
                 moved.append(letter)
-        set_times = [ns for ns in after if abs(ns / 1e9 - now) > RECENT_S]
+        set_times = [ns for ns in after[1:] if abs(ns / 1e9 - now) > RECENT_S]
         is_directory = stat.S_ISDIR(status.st_mode)
         # The kernel moves no times of FUSE's FIFOs when something goes through them.
         if stat.S_ISFIFO(status.st_mode):

@@ -82,7 +82,7 @@ export const PERMISSION_CASES: Record<string, Step[]> = {
     chown("file", -1, 61002, { as: 1, expect: "EPERM" }),
     chown("file", -1, 63001, { as: 1, expect: null }),
     chown("file", 61001, 61001, { as: 1, expect: null }),
-    utimens("file", [1, 1], [2, 2], { as: 1, expect: null }),
+    utimens("file", [1, 1], [2, 2], { as: 1, expect: [1, 1] }),
     mkdir("all", 0o777),
     chmod("all", 0o777),
     mknod("all/device", 0o020666, { as: 1, expect: "EPERM" }),
