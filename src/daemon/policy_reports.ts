@@ -1,14 +1,12 @@
 /** How previews, explanations and journals read. Pure: text from plain data. */
-import { formatBytes, formatDuration } from "../domain/units.ts";
+import { formatBytes } from "../domain/units.ts";
 import type { JournalEntry } from "../metadata/journal_table.ts";
 import type { CostReport } from "../policy/budget.ts";
-import { type Decision, printRule, printVerdict, REASONS } from "../policy/decision.ts";
+import { type Decision, printRule, printVerdict } from "../policy/decision.ts";
 import type { PlanDiff } from "../policy/diff.ts";
 import { type Explanation, renderExplanation } from "../policy/explain.ts";
 import { compileGlob, isLiteral } from "../policy/glob.ts";
-import type { Plan } from "../policy/plan.ts";
-import { renderUnmet } from "../policy/unmet.ts";
-import type { Candidate } from "./preview.ts";
+import { clip, clipPath } from "./table_text.ts";
 import { printMoney } from "./prices.ts";
 
 /** A time for people, local. */
@@ -25,75 +23,6 @@ export function pathFilter(wanted: string | undefined): (path: string) => boolea
   if (!isLiteral(wanted)) return compileGlob(wanted);
   const directory = wanted.endsWith("/") ? wanted : `${wanted}/`;
   return (path) => path === wanted || path.startsWith(directory);
-}
-
-function decisionLine(decision: Decision, now: number): string {
-  const { path, size, resident, lastUsedMs, left, reason } = decision;
-  const used = `${formatDuration(Math.max(0, now - lastUsedMs))} ago`;
-  const columns = [
-    printVerdict(decision).padEnd(20),
-    formatBytes(resident).padStart(10),
-    formatBytes(size).padStart(10),
-    used.padStart(12),
-  ];
-  const rest = left === undefined ? "" : `; ${formatBytes(left)} left`;
-  return `${columns.join("  ")}  ${path}  [${printRule(decision.rule)}: ${REASONS[reason]}${rest}]`;
-}
-
-export function renderPlan(
-  result: Plan,
-  { candidate, now, filter, limit, cost }: {
-    candidate: Candidate;
-    now: number;
-    cost?: CostReport | undefined;
-    filter: (path: string) => boolean;
-    limit: number;
-  },
-): string[] {
-  const { totals, unmet } = result;
-  const { marks } = candidate;
-  const lines = [
-    `policy    ${candidate.file}`,
-    `disk      ${formatBytes(totals.used)} used of ${formatBytes(marks.target)}; eviction from ${
-      formatBytes(marks.high)
-    } to ${formatBytes(marks.low)}`,
-  ];
-  const shown = result.decisions.filter((decision) => filter(decision.path));
-  if (shown.length > 0) {
-    lines.push(
-      `${"VERDICT".padEnd(20)}  ${"HERE".padStart(10)}  ${"SIZE".padStart(10)}  ${
-        "LAST USED".padStart(12)
-      }  NAME`,
-    );
-  }
-  for (const decision of shown.slice(0, limit)) lines.push(decisionLine(decision, now));
-  if (shown.length > limit) lines.push(`… and ${shown.length - limit} more (--limit)`);
-  const { evict, upload } = totals;
-  lines.push(
-    totals.toFree === 0
-      ? "no space is needed"
-      : `to free ${formatBytes(totals.toFree)}: evict ${evict.files} files, ${
-        formatBytes(evict.bytes)
-      }`,
-  );
-  if (upload.files > 0) lines.push(`upload ${upload.files} files, ${formatBytes(upload.bytes)}`);
-  if (unmet !== undefined) lines.push(...renderUnmet(unmet));
-  const { money } = totals;
-  if (money !== undefined && evict.files + upload.files > 0) {
-    const { currency, uploadsPerMonth, uploadCalls, undo } = money;
-    const parts = [
-      upload.files > 0 &&
-      `the uploads add ${printMoney(uploadsPerMonth, currency)} a month` +
-        (uploadCalls > 0 ? ` and ${printMoney(uploadCalls, currency)} once` : ""),
-      evict.files > 0 && `bringing back all that leaves would cost ${printMoney(undo, currency)}`,
-    ];
-    lines.push(parts.filter(Boolean).join("; "));
-  }
-  if (cost !== undefined) lines.push(...renderCost(cost).map((line) => `bucket    ${line}`));
-  for (const { name } of candidate.active.policy.rules) {
-    if (!totals.rules.has(name)) lines.push(`warning: rule '${name}' matches no file`);
-  }
-  return lines;
 }
 
 /** What the bucket costs, and how that stands to the budget. */
@@ -121,46 +50,28 @@ export function renderCost(cost: CostReport): string[] {
   return lines;
 }
 
-/** The same for programs. */
-export function planJson(
-  result: Plan,
-  { candidate, filter, limit, cost }: {
-    candidate: Candidate;
-    cost?: CostReport | undefined;
-    filter: (path: string) => boolean;
-    limit: number;
-  },
-): unknown {
-  const { totals, unmet } = result;
-  const rules = [...totals.rules];
-  const unmatched = candidate.active.policy.rules.map(({ name }) => name)
-    .filter((name) => !totals.rules.has(name));
-  const decisions = result.decisions.filter(({ path }) => filter(path)).slice(0, limit)
-    .map((decision) => ({ ...decision, why: REASONS[decision.reason] }));
-  return {
-    policy: candidate.file,
-    marks: candidate.marks,
-    decisions,
-    totals: { ...totals, rules, unmatched },
-    unmet: unmet ?? null,
-    cost: cost ?? null,
-  };
-}
-
 export function explanationLines(explanation: Explanation, now: number): string[] {
   return renderExplanation(explanation, { now, when: printTime });
 }
 
 export function renderDiff(
   diff: PlanDiff,
-  { limit, currency }: { limit: number; currency: string | undefined },
+  { limit, currency, columns }: {
+    limit: number;
+    currency: string | undefined;
+    columns: number;
+  },
 ): string[] {
   const verdict = (decision: Decision | undefined) =>
     decision === undefined ? "nothing" : printVerdict(decision);
-  const lines = diff.changes.slice(0, limit).map(({ path, resident, before, after }) =>
-    `${formatBytes(resident).padStart(10)}  ${path}: ${verdict(before)} → ${verdict(after)}` +
-    `  [${printRule(after?.rule)}]`
-  );
+  const lines: string[] = [];
+  let heading = "";
+  for (const { path, resident, before, after } of diff.changes.slice(0, limit)) {
+    const next = `${verdict(before)} → ${verdict(after)}  [${printRule(after?.rule)}]`;
+    if (next !== heading) lines.push(clip(next, columns));
+    heading = next;
+    lines.push(`${formatBytes(resident).padStart(10)}  ${clipPath(path, columns - 12)}`);
+  }
   if (diff.changes.length > limit) {
     lines.push(`… and ${diff.changes.length - limit} more (--limit)`);
   }

@@ -15,10 +15,13 @@ import { costOf, type CostReport } from "../policy/budget.ts";
 import { diffPlans, type PlanDiff } from "../policy/diff.ts";
 import { explain, type Explanation } from "../policy/explain.ts";
 import type { FileFacts, Usage } from "../policy/facts.ts";
+import { lintAgainst } from "../policy/lint.ts";
 import { type Marks, resolveMarks } from "../policy/marks.ts";
 import type { Prices } from "../policy/money.ts";
 import { type Plan, plan } from "../policy/plan.ts";
+import type { Problem } from "../policy/problems.ts";
 import type { StaticFacts } from "../policy/replay.ts";
+import { YamlSource } from "../policy/yaml_source.ts";
 import * as libc from "../runtime/libc.ts";
 import { readAccountNames } from "../tiering/account_names.ts";
 import { ActivePolicy } from "../tiering/active_policy.ts";
@@ -43,6 +46,7 @@ export interface Candidate {
   active: ActivePolicy;
   marks: Marks;
   file: string;
+  text: string;
 }
 
 /** 30 days. */
@@ -77,14 +81,15 @@ export class Preview {
       const loaded = parsePolicy(this.#note.text, this.#note.file);
       // What counts is what the mount settled, wherever it came from.
       const policy = { ...loaded.policy, upload: { ...loaded.policy.upload, ...upload } };
-      return { active: this.#activate(policy), marks, file: loaded.file };
+      return { active: this.#activate(policy), marks, file: loaded.file, text: loaded.text };
     }
-    const { policy } = loadPolicyFile(file);
+    const { policy, text } = loadPolicyFile(file);
     const volume = this.#volume();
     return {
       active: this.#activate(policy),
       marks: resolveMarks(policy.disk, { diskBytes: volume.totalBytes, otherwise: marks }),
       file,
+      text,
     };
   }
 
@@ -180,6 +185,19 @@ export class Preview {
       policy: rules,
       now: atMs,
       ...(prices === undefined ? {} : { prices }),
+    });
+  }
+
+  /** What of a policy contradicts this file system, or itself on this disk. */
+  warnings({ active, file, text }: Candidate, { totals: { classes, rules } }: Plan): Problem[] {
+    return lintAgainst(active.policy, {
+      source: new YamlSource(text, file),
+      surroundings: {
+        diskBytes: this.#volume().totalBytes,
+        pinnedBytes: classes.pinned.bytes,
+        localBytes: classes.local.bytes,
+        matchedRules: rules,
+      },
     });
   }
 

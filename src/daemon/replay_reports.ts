@@ -4,16 +4,12 @@ import { formatBytes, formatDuration } from "../domain/units.ts";
 import type { ReplayReport } from "./replay.ts";
 import { printMoney } from "./prices.ts";
 import { printTime } from "./policy_reports.ts";
+import { clipPath } from "./table_text.ts";
 
 /** What a table of at most 80 columns has room for. */
 const NAME_COLUMNS = 20;
 
 const percent = (share: number) => `${(share * 100).toFixed(1)}%`;
-
-/** A name that fits its column: of a long path the end. */
-function short(name: string, columns: number): string {
-  return name.length <= columns ? name : `…${name.slice(1 - columns)}`;
-}
 
 function cells(widths: readonly number[], values: readonly string[]): string {
   return values.map((value, index) =>
@@ -36,7 +32,7 @@ export function renderReplay(report: ReplayReport): string[] {
     for (const { name, result } of rows.filter((row) => row.target === target)) {
       const { hitRatio, recalledBytes, streamedBytes, stallP95Ms, evictions, regret } = result;
       lines.push(cells(WIDTHS, [
-        short(name, NAME_COLUMNS),
+        clipPath(name, NAME_COLUMNS),
         percent(hitRatio),
         formatBytes(recalledBytes + streamedBytes),
         formatDuration(Math.round(stallP95Ms)),
@@ -65,7 +61,7 @@ function renderCurve(
   { curve, sampled }: Pick<ReplayReport, "curve" | "sampled">,
 ): string[] {
   if (curve.length === 0) return [];
-  const names = curve[0].contenders.map(({ name }) => short(name, 9));
+  const names = curve[0].contenders.map(({ name }) => clipPath(name, 9));
   const widths = [10, 5, ...names.map(() => 9)];
   const lines = ["", "hits by size of the disk" + (sampled < 1 ? " (of a sample of files)" : "")];
   lines.push(cells(widths, ["DISK", "SHARE", ...names]));

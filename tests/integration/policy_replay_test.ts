@@ -171,10 +171,44 @@ Deno.test(
     assert.match(text, /bucket +above the budget of 0\.00 EUR a month; nothing is kept from/);
     const json = printed();
     await policyCheckCommand(json.context, undefined, { cache, policy, json: true });
-    const { cost, totals } = JSON.parse(json.lines.join("\n"));
+    const { cost, totals, warnings } = JSON.parse(json.lines.join("\n"));
+    assert.deepEqual(warnings, []);
     assert.equal(cost.budget.exceeded, "now");
     assert.equal(totals.money.currency, "EUR");
     assert.deepEqual(bytesOf(cache), before);
+  }),
+);
+
+Deno.test(
+  "check warns of what the text alone does not show: a disk too small for both, pins above the mark, unused rules",
+  withDirectory(async (directory) => {
+    const cache = madeCache(directory, 1);
+    const policy = `${directory}/narrow.yaml`;
+    Deno.writeTextFileSync(
+      policy,
+      `version: 1
+disk: { target: 100%, min_free: 10MiB }
+rules:
+  - { name: keep, match: { path: "/keep/**" }, keep: pinned }
+  - { name: films, match: { path: "**/*.mov" }, evict: first }
+`,
+    );
+    const warned = async () => {
+      const { context, lines } = printed();
+      await policyCheckCommand(context, undefined, { cache, policy });
+      return lines.filter((line) => line.includes(": warning: ")).map((line) =>
+        line.slice(policy.length + 1)
+      );
+    };
+    const [minFree, unused, ...more] = await warned();
+    assert.match(minFree, /^2:\d+: warning: a target of .* and 10 MiB left free are more than/);
+    assert.equal(unused, "5:5: warning: rule 'films' matched no file");
+    assert.deepEqual(more, []);
+    Deno.writeTextFileSync(policy, PINNED.replace("150kB", "50kB"));
+    assert.match(
+      (await warned())[0],
+      /^2:\d+: warning: what is pinned \(.*is more than the low mark/,
+    );
   }),
 );
 

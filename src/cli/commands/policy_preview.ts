@@ -7,15 +7,15 @@ import { printName } from "../../domain/name_text.ts";
 import type { PolicyState } from "../../daemon/control_protocol.ts";
 import type { ZeroMount } from "../../daemon/find_mount.ts";
 import { parseTime, Preview } from "../../daemon/preview.ts";
+import { planJson, type PlanReport, renderPlan } from "../../daemon/plan_report.ts";
 import {
   explanationLines,
   pathFilter,
-  planJson,
   renderDiff,
   renderJournal,
-  renderPlan,
 } from "../../daemon/policy_reports.ts";
 import { type CommandContext, targetOf, targetOrOnlyMount } from "../context.ts";
+import { terminalColumns } from "../terminal.ts";
 import { callDaemon } from "../control_client.ts";
 
 export interface PreviewOptions {
@@ -99,14 +99,19 @@ export async function policyCheckCommand(
   return await withPreview(target, (preview) => {
     const candidate = preview.policy(options.policy);
     const result = preview.plan(candidate, { atMs: now });
-    const filter = pathFilter(options.path);
-    const cost = preview.cost(candidate, { now: Date.now() });
+    const report: PlanReport = {
+      plan: result,
+      candidate,
+      warnings: preview.warnings(candidate, result),
+      cost: preview.cost(candidate, { now: Date.now() }),
+      filter: pathFilter(options.path),
+      limit,
+    };
     if (options.json) {
-      context.print(JSON.stringify(planJson(result, { candidate, filter, limit, cost }), null, 2));
+      context.print(JSON.stringify(planJson(report), null, 2));
     } else {
-      for (const line of renderPlan(result, { candidate, now, filter, limit, cost })) {
-        context.print(line);
-      }
+      const columns = terminalColumns();
+      for (const line of renderPlan(report, { now, columns })) context.print(line);
     }
     if (result.unmet !== undefined) return ExitCode.unmet;
     const { evict, upload } = result.totals;
@@ -146,7 +151,9 @@ export async function policyDiffCommand(
     if (options.json) context.print(JSON.stringify(diff, null, 2));
     else {
       const currency = preview.prices?.currency;
-      for (const line of renderDiff(diff, { limit, currency })) context.print(line);
+      for (const line of renderDiff(diff, { limit, currency, columns: terminalColumns() })) {
+        context.print(line);
+      }
     }
     return diff.changes.length === 0 ? ExitCode.ok : ExitCode.plan;
   });
