@@ -156,8 +156,12 @@ export class Preview {
   }
 
   *#all({ active }: Candidate): Iterable<FileFacts> {
+    const { open } = this.live;
     for (const row of this.#facts.all(active.needs)) {
-      yield active.facts({ ...row, ...this.#openness(row.inode) });
+      const state = open.size === 0 ? undefined : open.get(row.inode);
+      row.open = state !== undefined;
+      row.writing = state?.writing === true;
+      yield active.facts(row);
     }
   }
 

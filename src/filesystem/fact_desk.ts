@@ -14,11 +14,11 @@ import type { Namespace } from "./namespace.ts";
 import type { PolicyCommands } from "./policy_protocol.ts";
 import type { Reaper } from "./reaper.ts";
 
-/** Names or files that one slice looks at. */
-const SLICE = 500;
+/** Names or files that one slice looks at, between requests. */
+const SLICE = 128;
 const OPEN_FILES = 10_000;
-/** Files whose news are written at once: some ten milliseconds. */
-const NEWS = 1_000;
+/** Files whose news are written at once: some milliseconds, for which a request may have to wait. */
+const NEWS = 128;
 /** At most so often is the engine told that something is unsorted, milliseconds. */
 const TELL_MS = 1000;
 
@@ -59,18 +59,28 @@ export class FactDesk {
 
   /** Rows are as memory is. */
   #settle(): void {
+    this.#settleFiles();
     const core = this.#core;
-    core.flushAll();
-    core.inodes.flushPending(Infinity);
     core.usage.flush();
     core.journal.flush();
     core.uses.flush();
   }
 
+  /** The same but for news of uses, which come in their turn. */
+  #settleFiles(): void {
+    this.#core.flushAll();
+    this.#core.inodes.flushPending(Infinity);
+  }
+
   #facts(inode: number, needs: FactNeeds): FactsRow | undefined {
     const facts = this.#core.facts.get(inode, needs);
-    const file = this.#core.files.peek(inode);
-    if (facts === undefined || file === undefined) return facts;
+    return facts && this.#live(facts);
+  }
+
+  /** With what only memory knows. */
+  #live(facts: FactsRow): FactsRow {
+    const file = this.#core.files.peek(facts.inode);
+    if (file === undefined) return facts;
     facts.open = !file.idle;
     facts.writing = file.writers > 0;
     return facts;
@@ -79,10 +89,8 @@ export class FactDesk {
   unsorted(
     { limit, after, needs }: PolicyCommands["unsorted"][0],
   ): PolicyCommands["unsorted"][1] {
-    const core = this.#core;
-    const { usage, clock } = core;
-    core.flushAll();
-    core.inodes.flushPending(Infinity);
+    const { usage, clock } = this.#core;
+    this.#settleFiles();
     const place = after ?? usage.beginSorting(clock.wallMs());
     const { inodes, next } = usage.unsorted(place, { limit, flush: NEWS });
     const facts: FactsRow[] = [];
@@ -101,14 +109,17 @@ export class FactDesk {
 
   queue(argument: PolicyCommands["queue"][0]): PolicyCommands["queue"][1] {
     const { limit, after, needs } = argument;
-    this.#settle();
-    const places = this.#core.usage.queue(QUEUES[argument.queue], { limit, after });
-    const facts = places.flatMap((place) => this.#facts(place.inode, needs) ?? []);
-    return { facts, next: places.length < limit ? undefined : places[places.length - 1] };
+    this.#settleFiles();
+    const { facts, usage } = this.#core;
+    const page = facts.queue(QUEUES[argument.queue], { limit, after, needs });
+    // Whatever there is news of is about to be sorted again, and in no queue until then.
+    const current = page.facts.filter((each) => !usage.hasNews(each.inode));
+    return { facts: current.map((each) => this.#live(each)), next: page.next };
   }
 
   facts({ inodes, needs }: PolicyCommands["facts"][0]): PolicyCommands["facts"][1] {
-    this.#settle();
+    this.#settleFiles();
+    this.#core.journal.flush();
     return inodes.map((inode) => this.#facts(inode, needs));
   }
 
@@ -126,7 +137,7 @@ export class FactDesk {
 
   keep({ inodes }: PolicyCommands["keep"][0]): void {
     const { database } = this.#core;
-    this.#settle();
+    this.#settleFiles();
     const keep = database.statement("UPDATE inode SET kept = 1 WHERE id = ? AND dirty = 1");
     database.transaction(() => {
       for (const inode of inodes) keep.run(inode);
@@ -159,16 +170,19 @@ export class FactDesk {
     stack: { inode: number; after: number }[],
   ): void {
     const names = this.#namespace().children({ ...top, limit: SLICE });
-    if (names.length < SLICE) stack.splice(stack.indexOf(top), 1);
     this.#core.database.transaction(() => {
-      for (const { inode, type, cookie } of names) {
-        top.after = cookie;
-        if (type === FileType.DIRECTORY >> 12) stack.push({ inode, after: 0 });
+      for (const { inode, type } of names) {
         if (type !== FileType.REGULAR >> 12) continue;
         const child = this.#core.inodes.get(inode);
         if (child !== undefined) this.changed(child);
       }
     });
+    // Only now: a full disk may have undone the slice, which is done again then.
+    if (names.length < SLICE) stack.splice(stack.indexOf(top), 1);
+    else top.after = names[names.length - 1].cookie;
+    for (const { inode, type } of names) {
+      if (type === FileType.DIRECTORY >> 12) stack.push({ inode, after: 0 });
+    }
   }
 
   /** See the protocol. */

@@ -43,8 +43,8 @@ const INODES_CACHED = 50_000;
 const CONTENT_FILES_OPEN = 512;
 const FLUSH_MS = 1000;
 const USAGE_FLUSH_MS = 1000;
-/** Files whose uses are written at once: some ten milliseconds. What is left over comes next. */
-const USAGE_FLUSH_FILES = 1000;
+/** Files whose uses are written at once: some milliseconds, for which a request may have to wait. */
+const USAGE_FLUSH_FILES = 128;
 const EXPIRE_MS = 100;
 const HOUSEKEEPING_MS = 1000;
 /** Commits after which the WAL is moved into the database; each is some 10 to 40 KiB of it. */
@@ -75,6 +75,7 @@ export class FilesystemRuntime {
   #ready = false;
   #commits = 0;
   #checkpointing = false;
+  #flushingUsage = false;
   #expireAtMs = 0;
   #stopping: { reason: string; done: () => void } | undefined;
 
@@ -203,13 +204,26 @@ export class FilesystemRuntime {
       this.#core.inodes.flushPending(Infinity);
     });
     this.#every(USAGE_FLUSH_MS, () => {
-      this.#core.usage.flush(USAGE_FLUSH_FILES);
+      this.#flushUsage();
       this.#core.journal.flush();
       this.#core.uses.flush();
     });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
     this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
     this.#every(CHECKPOINT_MS, () => this.#checkpoint());
+  }
+
+  /** Writes what there is of uses now, in slices: after a long `rm -r` it is as many files as went. */
+  #flushUsage(): void {
+    const { usage } = this.#core;
+    let left = usage.unflushed;
+    if (left === 0 || this.#flushingUsage) return;
+    this.#flushingUsage = true;
+    this.#filesystem.reaper.add(() => {
+      left -= usage.flush(Math.min(USAGE_FLUSH_FILES, left));
+      this.#flushingUsage = left > 0 && usage.unflushed > 0;
+      return this.#flushingUsage;
+    });
   }
 
   /** A timer that comes again; a failing disk must not end the loop. */

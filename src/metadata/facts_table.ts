@@ -7,7 +7,8 @@
 import { printName } from "../domain/name_text.ts";
 import type { MetadataDatabase, Statement } from "./database.ts";
 import { PIN_NAME, pinUntil } from "./pins.ts";
-import { unpackTimes } from "./usage_table.ts";
+import type { UsageClass } from "./schema.ts";
+import { type QueuePlace, unpackTimes } from "./usage_table.ts";
 
 /** A regular file. Times are wall clock milliseconds, sizes bytes; as src/policy/facts.ts means them. */
 export interface FactsRow {
@@ -50,30 +51,6 @@ export interface FactNeeds {
   xattrs: boolean;
 }
 
-interface Row {
-  id: number;
-  generation: number;
-  size: number;
-  allocated: number;
-  resident: number;
-  local: number;
-  dirty: number;
-  pinned: number;
-  kept: number;
-  changed_ms: number;
-  created: number;
-  uid: number;
-  gid: number;
-  nlink: number;
-  last_used_ms: number | null;
-  heat: number | null;
-  heat_at_ms: number | null;
-  uses: Uint8Array | null;
-  since_ms: number | null;
-  recalled_by: string | null;
-  stamp: number | null;
-}
-
 interface Directory {
   /** With a slash at its end. */
   path: string;
@@ -85,37 +62,98 @@ const DIRECTORIES_CACHED = 20_000;
 /** Longest value of an attribute that is compared. */
 const XATTR_BYTES = 1024;
 
-const SELECT =
-  `SELECT i.id, i.generation, i.size, i.allocated, i.resident, i.local, i.dirty, i.pinned, i.kept, i.changed_ms,
-     i.btime_s * 1000 + i.btime_ns / 1000000 AS created, i.uid, i.gid, i.nlink,
-     u.last_used_ms, u.heat, u.heat_at_ms, u.uses, u.since_ms, u.recalled_by, u.stamp
-   FROM main.inode i LEFT JOIN history.usage u ON u.inode = i.id`;
+/** Of an inode `i` with its usage `u`, in the order that `#facts` reads. */
+const COLUMNS = `i.id, i.generation, i.size, i.allocated, i.resident, i.local,
+  i.dirty + 2 * i.pinned + 4 * i.kept, i.changed_ms, i.btime_s * 1000 + i.btime_ns / 1000000,
+  i.uid, i.gid, i.nlink, u.last_used_ms, u.heat, u.heat_at_ms, u.since_ms, u.recalled_by, u.stamp,
+  d.parent, CAST(d.name AS TEXT)`;
+/** Of files with one name, which are nearly all, it comes along: a query less for each. */
+const NAME = "LEFT JOIN main.dentry d ON d.inode = i.id AND i.nlink = 1";
+const REGULAR = "i.mode & 61440 = 32768";
+/** Bits of the seventh column. */
+const DIRTY = 1;
+const PINNED = 2;
+const KEPT = 4;
+
+type Row = [
+  inode: number,
+  generation: number,
+  size: number,
+  allocated: number,
+  resident: number,
+  local: number,
+  flags: number,
+  changedMs: number,
+  createdMs: number,
+  uid: number,
+  gid: number,
+  links: number,
+  lastUsedMs: number | null,
+  heat: number | null,
+  heatAtMs: number | null,
+  sinceMs: number | null,
+  recalledBy: string | null,
+  stamp: number | null,
+  parent: number | null,
+  name: string | null,
+];
 
 export class FactsTable {
   readonly #one: Statement;
   readonly #page: Statement;
+  readonly #queue: Statement;
   readonly #names: Statement;
+  readonly #nameBytes: Statement;
+  readonly #place: Statement;
   readonly #pinned: Statement;
   readonly #pinText: Statement;
+  readonly #anyUnverified: Statement;
   readonly #unverified: Statement;
+  readonly #uses: Statement;
   readonly #xattrs: Statement;
   readonly #directories = new Map<number, Directory | undefined>();
+  /** The directory that was asked for last: files come in the order in which they were made. */
+  #lastDirectory: { inode: number; directory: Directory | undefined } | undefined;
   epoch = 0;
 
   constructor(database: MetadataDatabase) {
-    this.#one = database.statement(`${SELECT} WHERE i.id = ? AND i.mode & 61440 = 32768`);
-    this.#page = database.statement(
-      `${SELECT} WHERE i.id > ? AND i.mode & 61440 = 32768 AND i.nlink > 0 ORDER BY i.id LIMIT ?`,
+    const usage = "LEFT JOIN history.usage u ON u.inode = i.id";
+    this.#one = database.arrayStatement(
+      `SELECT ${COLUMNS} FROM main.inode i ${usage} ${NAME} WHERE i.id = ? AND ${REGULAR}`,
     );
-    this.#names = database.arrayStatement("SELECT parent, name FROM main.dentry WHERE inode = ?");
+    this.#page = database.arrayStatement(
+      `SELECT ${COLUMNS} FROM main.inode i ${usage} ${NAME}
+       WHERE i.id > ? AND ${REGULAR} AND i.nlink > 0 ORDER BY i.id LIMIT ?`,
+    );
+    // The order of the joins is the one of the queue; a sort would take in the whole of it.
+    this.#queue = database.arrayStatement(
+      `SELECT ${COLUMNS}, u.inode, u.rank
+       FROM history.usage u CROSS JOIN main.inode i ON i.id = u.inode ${NAME}
+       WHERE u.resident = 1 AND u.class = ? AND (u.rank, u.inode) > (?, ?) AND ${REGULAR}
+       ORDER BY u.rank, u.inode LIMIT ?`,
+    );
+    this.#names = database.arrayStatement(
+      "SELECT parent, CAST(name AS TEXT) FROM main.dentry WHERE inode = ?",
+    );
+    this.#nameBytes = database.arrayStatement(
+      "SELECT parent, name FROM main.dentry WHERE inode = ?",
+    );
+    this.#place = database.arrayStatement(
+      "SELECT parent, name FROM main.dentry WHERE inode = ? LIMIT 1",
+    );
     this.#pinned = database.arrayStatement("SELECT pinned FROM main.inode WHERE id = ?");
     this.#pinText = database.arrayStatement(
       "SELECT value FROM main.xattr WHERE inode = ? AND name = ?",
+    );
+    this.#anyUnverified = database.arrayStatement(
+      `SELECT EXISTS (SELECT 1 FROM main.pack WHERE verified = 0)
+         OR EXISTS (SELECT 1 FROM main.chunk WHERE lost = 1)`,
     );
     this.#unverified = database.arrayStatement(
       `SELECT 1 FROM main.map m JOIN main.chunk c ON c.id = m.chunk JOIN main.pack p ON p.id = c.pack
        WHERE m.inode = ? AND (p.verified = 0 OR c.lost = 1) LIMIT 1`,
     );
+    this.#uses = database.arrayStatement("SELECT uses FROM history.usage WHERE inode = ?");
     this.#xattrs = database.arrayStatement("SELECT name, value FROM main.xattr WHERE inode = ?");
   }
 
@@ -123,65 +161,125 @@ export class FactsTable {
   forgetDirectories(): void {
     this.epoch++;
     this.#directories.clear();
+    this.#lastDirectory = undefined;
   }
 
   /** Undefined: gone, nameless, or no regular file. */
   get(inode: number, needs: FactNeeds): FactsRow | undefined {
     const row = this.#one.get(inode) as unknown as Row | undefined;
-    return row === undefined ? undefined : this.#facts(row, needs);
+    return row === undefined ? undefined : this.#facts(row, needs, true);
   }
 
   /** Regular files with a name in the order of their numbers, after one. */
   page(
     { after, limit, needs }: { after: number; limit: number; needs: FactNeeds },
   ): { facts: FactsRow[]; next: number | undefined } {
+    const doubtful = this.#doubtful();
     const rows = this.#page.all(after, limit) as unknown as Row[];
-    const facts = rows.flatMap((row) => this.#facts(row, needs) ?? []);
-    return { facts, next: rows.length < limit ? undefined : rows[rows.length - 1].id };
+    const facts: FactsRow[] = [];
+    for (const row of rows) {
+      const each = this.#facts(row, needs, doubtful);
+      if (each !== undefined) facts.push(each);
+    }
+    return { facts, next: rows.length < limit ? undefined : rows[rows.length - 1][0] };
   }
 
-  #facts(row: Row, needs: FactNeeds): FactsRow | undefined {
-    const paths: string[] = [];
-    let pinnedUntilMs = row.pinned === 1 ? this.#pinUntil(row.id) : -Infinity;
-    for (const [parent, name] of this.#names.all(row.id) as unknown as [number, Uint8Array][]) {
-      const directory = this.#directory(parent);
-      if (directory === undefined) continue;
-      paths.push(directory.path + textOf(name));
-      pinnedUntilMs = Math.max(pinnedUntilMs, directory.pinnedUntilMs);
+  /** Files of a class in the order of their ranks, after a place, as `UsageTable.queue`. */
+  queue(
+    kind: UsageClass,
+    { after, limit, needs }: { after: QueuePlace | undefined; limit: number; needs: FactNeeds },
+  ): { facts: FactsRow[]; next: QueuePlace | undefined } {
+    const { rank, inode } = after ?? { rank: -Number.MAX_VALUE, inode: 0 };
+    const doubtful = this.#doubtful();
+    const rows = this.#queue.all(kind, rank, inode, limit) as unknown as Row[];
+    const facts: FactsRow[] = [];
+    for (const row of rows) {
+      const each = this.#facts(row, needs, doubtful);
+      if (each !== undefined) facts.push(each);
     }
-    if (paths.length === 0) return undefined;
-    const createdMs = Math.floor(row.created);
+    if (rows.length < limit) return { facts, next: undefined };
+    const last = rows[rows.length - 1] as unknown[];
+    return {
+      facts,
+      next: { inode: last[last.length - 2] as number, rank: last[last.length - 1] as number },
+    };
+  }
+
+  /** Whether anything in the bucket is not verified, or lost: only then each file has to be looked at. */
+  #doubtful(): boolean {
+    return (this.#anyUnverified.get() as unknown as [number])[0] === 1;
+  }
+
+  #facts(row: Row, needs: FactNeeds, doubtful: boolean): FactsRow | undefined {
+    const [inode, generation, size, allocated, resident, local, flags, changedMs, created] = row;
+    const createdMs = Math.floor(created);
     const facts: FactsRow = {
-      inode: row.id,
-      generation: row.generation,
-      stamp: row.stamp ?? 0,
+      inode,
+      generation,
+      stamp: row[17] ?? 0,
       epoch: this.epoch,
-      kept: row.kept === 1,
-      paths,
-      size: row.size,
-      allocated: row.allocated,
-      resident: row.resident,
-      local: row.local,
-      dirty: row.dirty === 1,
+      kept: (flags & KEPT) !== 0,
+      paths: [],
+      size,
+      allocated,
+      resident,
+      local,
+      dirty: (flags & DIRTY) !== 0,
       open: false,
       writing: false,
-      confirmed: row.resident === 0 || this.#unverified.get(row.id) === undefined,
+      confirmed: !doubtful || resident === 0 || this.#unverified.get(inode) === undefined,
       createdMs,
-      residentSinceMs: row.since_ms ?? createdMs,
-      lastUsedMs: row.last_used_ms ?? createdMs,
-      changedMs: row.changed_ms,
-      heat: row.heat ?? 1,
-      heatAtMs: row.heat_at_ms ?? createdMs,
-      uid: row.uid,
-      gid: row.gid,
-      links: row.nlink,
+      residentSinceMs: row[15] ?? createdMs,
+      lastUsedMs: row[12] ?? createdMs,
+      changedMs,
+      heat: row[13] ?? 1,
+      heatAtMs: row[14] ?? createdMs,
+      uid: row[9],
+      gid: row[10],
+      links: row[11],
     };
+    let pinnedUntilMs = (flags & PINNED) === 0 ? -Infinity : this.#pinUntil(inode);
+    if (row[18] === null) pinnedUntilMs = Math.max(pinnedUntilMs, this.#allNames(facts));
+    else {
+      const directory = this.#directory(row[18]);
+      if (directory === undefined) return undefined;
+      const name = isPlain(row[19]!) ? row[19]! : printName(this.#bytesOf(inode));
+      facts.paths.push(directory.path + name);
+      pinnedUntilMs = Math.max(pinnedUntilMs, directory.pinnedUntilMs);
+    }
+    if (facts.paths.length === 0) return undefined;
     if (pinnedUntilMs === Infinity) facts.pin = {};
     else if (pinnedUntilMs > -Infinity) facts.pin = { untilMs: pinnedUntilMs };
-    if (row.recalled_by !== null) facts.recalledBy = row.recalled_by;
-    if (needs.uses) facts.uses = row.uses === null ? [] : unpackTimes(row.uses);
-    if (needs.xattrs) facts.xattrs = this.#attributes(row.id);
+    if (row[16] !== null) facts.recalledBy = row[16];
+    if (needs.uses) facts.uses = this.#usesOf(inode);
+    if (needs.xattrs) facts.xattrs = this.#attributes(inode);
     return facts;
+  }
+
+  /** Of a file with several names. Answers until when the directories that hold them pin it. */
+  #allNames(facts: FactsRow): number {
+    let pinnedUntilMs = -Infinity;
+    const names = this.#names.all(facts.inode) as unknown as [number, string][];
+    const bytes = names.every(([, name]) => isPlain(name))
+      ? undefined
+      : this.#nameBytes.all(facts.inode) as unknown as [number, Uint8Array][];
+    names.forEach(([parent, name], index) => {
+      const directory = this.#directory(parent);
+      if (directory === undefined) return;
+      facts.paths.push(directory.path + (bytes === undefined ? name : printName(bytes[index][1])));
+      pinnedUntilMs = Math.max(pinnedUntilMs, directory.pinnedUntilMs);
+    });
+    return pinnedUntilMs;
+  }
+
+  /** The name of an inode that has one. */
+  #bytesOf(inode: number): Uint8Array {
+    return (this.#place.get(inode) as unknown as [number, Uint8Array])[1];
+  }
+
+  #usesOf(inode: number): number[] {
+    const row = this.#uses.get(inode) as unknown as [Uint8Array] | undefined;
+    return row === undefined ? [] : unpackTimes(row[0]);
   }
 
   /** Until when the user has pinned this very inode; -Infinity: not. */
@@ -194,7 +292,7 @@ export class FactsTable {
   pinnedUntil(inode: number): number {
     const pinned = this.#pinned.get(inode) as unknown as [number] | undefined;
     let until = pinned?.[0] === 1 ? this.#pinUntil(inode) : -Infinity;
-    for (const [parent] of this.#names.all(inode) as unknown as [number, Uint8Array][]) {
+    for (const [parent] of this.#names.all(inode) as unknown as [number, string][]) {
       until = Math.max(until, this.#directory(parent)?.pinnedUntilMs ?? -Infinity);
     }
     return until;
@@ -202,14 +300,21 @@ export class FactsTable {
 
   /** Undefined: it is not below the root any more. */
   #directory(inode: number): Directory | undefined {
+    if (this.#lastDirectory?.inode === inode) return this.#lastDirectory.directory;
+    const directory = this.#findDirectory(inode);
+    this.#lastDirectory = { inode, directory };
+    return directory;
+  }
+
+  #findDirectory(inode: number): Directory | undefined {
     if (this.#directories.has(inode)) return this.#directories.get(inode);
     const own = this.#pinned.get(inode) as unknown as [number] | undefined;
     let directory: Directory | undefined = { path: "/", pinnedUntilMs: -Infinity };
     if (inode !== 1) {
-      const place = this.#names.get(inode) as unknown as [number, Uint8Array] | undefined;
-      const parent = place === undefined ? undefined : this.#directory(place[0]);
+      const place = this.#place.get(inode) as unknown as [number, Uint8Array] | undefined;
+      const parent = place === undefined ? undefined : this.#findDirectory(place[0]);
       directory = parent && {
-        path: `${parent.path}${textOf(place![1])}/`,
+        path: `${parent.path}${printName(place![1])}/`,
         pinnedUntilMs: parent.pinnedUntilMs,
       };
     }
@@ -224,7 +329,7 @@ export class FactsTable {
   #attributes(inode: number): Record<string, string> {
     const rows = this.#xattrs.all(inode) as unknown as [Uint8Array, Uint8Array][];
     return Object.fromEntries(
-      rows.map(([name, value]) => [textOf(name), textOf(value.subarray(0, XATTR_BYTES))]),
+      rows.map(([name, value]) => [printName(name), printName(value.subarray(0, XATTR_BYTES))]),
     );
   }
 
@@ -242,12 +347,11 @@ export class FactsTable {
   }
 }
 
-const latin = new TextDecoder("latin1");
-
-/** As `printName`; most names are plain ASCII, which is quick. */
-function textOf(bytes: Uint8Array): string {
-  for (const byte of bytes) {
-    if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return printName(bytes);
-  }
-  return latin.decode(bytes);
+/**
+ * Whether a name that SQLite gave as text is what `printName` would write: no control character, no
+ * backslash, and nothing that was replaced because it is no UTF-8.
+ */
+function isPlain(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return !/[\x00-\x1f\x7f\\\ufffd]/.test(text);
 }

@@ -116,6 +116,7 @@ CREATE TABLE pack (
   CHECK (condemned = 0 OR (live_chunks = 0 AND dead_at IS NOT NULL)) -- law 5 (b): it never comes alive again
 ) STRICT;
 CREATE INDEX pack_unreferenced ON pack (id) WHERE live_chunks = 0;
+CREATE INDEX pack_unverified ON pack (id) WHERE verified = 0;
 
 CREATE TABLE chunk (
   id      INTEGER PRIMARY KEY AUTOINCREMENT,

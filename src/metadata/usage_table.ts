@@ -74,7 +74,7 @@ export class UsageTable {
   readonly #get: Statement;
   readonly #put: Statement;
   readonly #delete: Statement;
-  readonly #queue: Statement;
+  readonly #changed: Statement;
   readonly #woken: Statement;
   readonly #sort: Statement;
   #refillAfter: number | undefined;
@@ -98,9 +98,10 @@ export class UsageTable {
          recalled_by = ?7, resident = ?8, class = 0, rank = 0, wake_ms = NULL, stamp = stamp + 1`,
     );
     this.#delete = database.statement("DELETE FROM history.usage WHERE inode = ?");
-    this.#queue = database.statement(
-      `SELECT inode, rank FROM history.usage
-       WHERE resident = 1 AND class = ? AND (rank, inode) > (?, ?) ORDER BY rank, inode LIMIT ?`,
+    // All of this class have the rank 0, which lets the index of the queues serve here.
+    this.#changed = database.statement(
+      `SELECT inode FROM history.usage WHERE resident = 1 AND class = ${UsageClass.UNSORTED}
+         AND rank = 0 AND inode > ? ORDER BY inode LIMIT ?`,
     );
     this.#woken = database.statement(
       `SELECT inode, wake_ms FROM history.usage
@@ -220,20 +221,9 @@ export class UsageTable {
     return row?.[0];
   }
 
-  /**
-   * Files of a class in the order of their ranks, after the given place. Flushes the batch first. A
-   * file may have changed since: look at its inode.
-   */
-  queue(kind: UsageClass, { limit, after }: { limit: number; after?: QueuePlace }): QueuePlace[] {
-    this.flush();
-    return this.#places(kind, { limit, after });
-  }
-
-  #places(kind: UsageClass, { limit, after }: { limit: number; after?: QueuePlace }): QueuePlace[] {
-    const { rank, inode } = after ?? { rank: -Infinity, inode: 0 };
-    // SQLite has no -Infinity to compare with: the lowest number stands for it.
-    const lowest = Math.max(rank, -Number.MAX_VALUE);
-    return this.#queue.all(kind, lowest, inode, limit) as unknown as QueuePlace[];
+  /** Whether something of a file is only in memory. */
+  hasNews(inode: number): boolean {
+    return this.#batch.has(inode);
   }
 
   /** The beginning of a walk over what is to be sorted at `now`. */
@@ -271,10 +261,8 @@ export class UsageTable {
     after: SortPlace,
     limit: number,
   ): { inodes: number[]; next: SortPlace | undefined } {
-    // All of them have the rank 0.
-    const place = { rank: 0, inode: after.changed! };
-    const inodes = this.#places(UsageClass.UNSORTED, { limit, after: place })
-      .map((each) => each.inode);
+    const rows = this.#changed.all(after.changed!, limit) as { inode: number }[];
+    const inodes = rows.map((row) => row.inode);
     return {
       inodes,
       next: { ...after, changed: inodes.length < limit ? undefined : inodes.at(-1) },

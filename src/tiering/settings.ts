@@ -82,12 +82,12 @@ export const ENGINE_LIMITS = {
   RECALL_CORRUPT_TRIES: 3,
   /** Recalls that nobody waits for are collected for so long, so that neighbours go together. */
   RECALL_GATHER_MS: 2,
-  /** Files per `evict`. */
-  EVICT_BATCH_FILES: 256,
-  /** Candidates asked for at once. */
-  CANDIDATE_PAGE_FILES: 1_024,
+  /** Files per `evict`: one transaction, for which requests wait. */
+  EVICT_BATCH_FILES: 64,
+  /** Candidates asked for at once: some milliseconds of the filesystem isolate, likewise. */
+  CANDIDATE_PAGE_FILES: 128,
   /** Files that are sorted at once; passes are at least so far apart, and at most so while nothing is told. */
-  SORT_PAGE_FILES: 512,
+  SORT_PAGE_FILES: 128,
   SORT_GAP_MS: 1_000,
   SORT_IDLE_MS: 60_000,
   /** After the policy's breaker nothing is evicted for so long, or until the policy changes. */

@@ -3,8 +3,15 @@ import assert from "node:assert/strict";
 import type { Inode } from "../../src/filesystem/inode.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
+import { DentryTable } from "../../src/metadata/dentry_table.ts";
+import { type FactsRow, FactsTable } from "../../src/metadata/facts_table.ts";
 import { UsageClass } from "../../src/metadata/schema.ts";
-import { type SortPlace, unpackTimes, UsageTable } from "../../src/metadata/usage_table.ts";
+import {
+  type QueuePlace,
+  type SortPlace,
+  unpackTimes,
+  UsageTable,
+} from "../../src/metadata/usage_table.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
 
@@ -24,7 +31,8 @@ function create(directory: string) {
     /** A file with resident content, last changed at `changedMs`. */
     file: (changedMs: number): Inode => {
       const time = { seconds: 0, nanoseconds: 0 };
-      const inode = inodes.insert({ mode: 0o100644, uid: 0, gid: 0, nlink: 0, time });
+      const inode = inodes.insert({ mode: 0o100644, uid: 0, gid: 0, nlink: 1, time });
+      new DentryTable(database).insert(1, new TextEncoder().encode(`f${inode.id}`), inode.id);
       inode.allocated = inode.resident = 4096;
       inode.changedMs = changedMs;
       inodes.writeContent(inode);
@@ -54,8 +62,18 @@ function unsorted(
 }
 
 /** Files that may leave, by rank. */
-const order = (usage: UsageTable, limit = 100) =>
-  usage.queue(UsageClass.RANKED, { limit }).map((place) => place.inode);
+function orderOf(database: MetadataDatabase, usage: UsageTable): number[] {
+  usage.flush();
+  return ranked(database, { limit: 100 }).facts.map((file) => file.inode);
+}
+
+function ranked(
+  database: MetadataDatabase,
+  { limit, after }: { limit: number; after?: QueuePlace },
+): ReturnType<FactsTable["queue"]> {
+  const needs = { uses: false, xattrs: false };
+  return new FactsTable(database).queue(UsageClass.RANKED, { limit, after, needs });
+}
 
 /** Sorts all that is unsorted, by its last use. */
 function sortAll(database: MetadataDatabase, usage: UsageTable): void {
@@ -87,7 +105,7 @@ Deno.test(
     assert.equal(usage.lastUsed(b), 15);
     assert.equal(usage.lastUsed(999), undefined);
     sortAll(database, usage);
-    assert.deepEqual(order(usage), [b, a]);
+    assert.deepEqual(orderOf(database, usage), [b, a]);
     database.close({ clean: true });
   }),
 );
@@ -169,8 +187,8 @@ Deno.test(
     assert.deepEqual(unsorted(usage), files);
     sortAll(database, usage);
     assert.deepEqual(unsorted(usage), []);
-    const all = usage.queue(UsageClass.RANKED, { limit: 100 });
-    assert.deepEqual(all.map((place) => place.rank), [
+    const all = ranked(database, { limit: 100 }).facts;
+    assert.deepEqual(all.map((each) => each.lastUsedMs), [
       996,
       996,
       997,
@@ -182,26 +200,26 @@ Deno.test(
       1000,
       1000,
     ]);
-    const pages = [];
-    for (let after = undefined;;) {
-      const page = usage.queue(UsageClass.RANKED, { limit: 3, after });
-      if (page.length === 0) break;
-      pages.push(...page);
-      after = page[page.length - 1];
-    }
+    const pages: FactsRow[] = [];
+    let after: QueuePlace | undefined;
+    do {
+      const page: ReturnType<FactsTable["queue"]> = ranked(database, { limit: 3, after });
+      pages.push(...page.facts);
+      after = page.next;
+    } while (after !== undefined);
     assert.deepEqual(pages, all);
     usage.setResident(files[9], false);
     usage.remove(files[8]);
     usage.record(files[8], 6000);
     usage.record(files[7], 7000);
     assert.deepEqual(unsorted(usage), [files[7]]);
-    assert.deepEqual(order(usage).length, 7);
+    assert.deepEqual(orderOf(database, usage).length, 7);
     sortAll(database, usage);
-    assert.equal(order(usage).at(-1), files[7]);
+    assert.equal(orderOf(database, usage).at(-1), files[7]);
     // A recall is no use.
     usage.recalled(files[9], { atMs: 9000, by: "tar" });
     sortAll(database, usage);
-    assert.equal(order(usage)[0], files[9]);
+    assert.equal(orderOf(database, usage)[0], files[9]);
     assert.equal(usage.lastUsed(files[9]), 996);
     database.close({ clean: true });
   }),
@@ -311,7 +329,7 @@ for (const loss of ["removed", "damaged"]) {
         while (!usage.refill({ limit: 10 }));
         assert.equal(usage.needsRefill, false);
         sortAll(third, usage);
-        assert.deepEqual(order(usage), [...files.slice(0, 24).reverse(), files[24]]);
+        assert.deepEqual(orderOf(third, usage), [...files.slice(0, 24).reverse(), files[24]]);
       } finally {
         third.close({ clean: true });
       }
