@@ -195,9 +195,9 @@ export function newestState(bucket: Bucket): State {
       at = counts[0].hash;
     }
   };
-  const upToComplete = (from: string, end: string, isSnapshot: boolean) => {
+  const upToComplete = (from: string, end: string) => {
     let chain = follow(from);
-    const gap = chain.findIndex(({ restart }, at) => restart && !(isSnapshot && at === 0));
+    const gap = chain.findIndex(({ restart }, at) => restart && !(end !== from && at === 0));
     if (gap >= 0) chain = chain.slice(0, gap);
     const least = end === from ? 0 : chain.findIndex(({ hash }) => hash === end) + 1;
     if (end !== from && least === 0) return undefined;
@@ -208,7 +208,7 @@ export function newestState(bucket: Bucket): State {
   for (const [key] of snapshots) {
     const list = new Cursor(bucket.metadata(key).payload);
     const [base, end] = [hex(list.take(32)), hex(list.take(32))];
-    const usable = upToComplete(base, end, true);
+    const usable = upToComplete(base, end);
     if (usable === undefined) continue;
     const segments = Array.from({ length: list.u32() }, () => {
       list.at += 32; // table, keys, count, length: the segment says them too
@@ -219,7 +219,7 @@ export function newestState(bucket: Bucket): State {
     });
     return { segments, changes: usable };
   }
-  const all = upToComplete(ZEROS, ZEROS, false)!;
+  const all = upToComplete(ZEROS, ZEROS)!;
   must(all.length > 0 || changes.length === 0, "neither a snapshot nor a first object can be used");
   return { segments: [], changes: all };
 }

@@ -219,7 +219,7 @@ async function assertLeadsToHead(
   const reached = [base, ...chain];
   const end = reached.findIndex(({ hash }) => hash === hex(manifest.end));
   if (end < 0) throw new FormatError("corrupt", "its end does not follow from its beginning");
-  if (chain.some(({ object }, at) => object.restart && at > 0)) {
+  if (chain.some(({ object }, at) => object.restart && !(at === 0 && end > 0))) {
     throw new FormatError("corrupt", "what follows it was begun anew");
   }
   if (reached.at(-1)!.hash !== options.head.hash) {

@@ -111,7 +111,7 @@ async function planFrom(
     signal,
   });
   const chain = followChain(base, { links, claims, untilMs: atMs });
-  const usable = withoutGap(chain, { snapshot: snapshot !== undefined });
+  const usable = withoutGap(chain, { begunAnew: end !== base });
   const consistent = end === base ? 0 : usable.findIndex(({ hash }) => hash === end) + 1;
   if (end !== base && consistent === 0) {
     notes.push(`snapshot ${candidate?.key} was begun by a mount that had lost the bucket`);
@@ -121,7 +121,7 @@ async function planFrom(
   for (let at = count; at < usable.length; at++) {
     if (usable[at].object.complete && usable[at].object.timeMs <= atMs) count = at + 1;
   }
-  const lost = unconnected(chain, links);
+  const lost = unconnected(chain, { links, base });
   if (lost > 0 && atMs === Infinity) {
     notes.push(
       `${lost} newer objects do not follow from these: an object between them is missing or damaged`,
@@ -146,16 +146,20 @@ function isFirst({ previous }: ChainLink): boolean {
   return previous === NO_HEAD.hash;
 }
 
-/** An object that begins anew applies only directly upon a snapshot. */
-function withoutGap(chain: ChainLink[], { snapshot }: { snapshot: boolean }): ChainLink[] {
-  const gap = chain.findIndex(({ object }, at) => object.restart && !(at === 0 && snapshot));
+/**
+ * An object that begins anew applies only to a snapshot that was taken because of it: then it comes before
+ * the snapshot's end. An older snapshot knows nothing of what the log had held before it was given up.
+ */
+function withoutGap(chain: ChainLink[], { begunAnew }: { begunAnew: boolean }): ChainLink[] {
+  const gap = chain.findIndex(({ object }, at) => object.restart && !(at === 0 && begunAnew));
   return gap < 0 ? chain : chain.slice(0, gap);
 }
 
-/** Objects of the newest epoch that should follow the chain and do not. */
-function unconnected(chain: ChainLink[], links: ChainLink[]): number {
-  const end = chain.at(-1)?.object;
-  const reached = new Set(chain.map(({ hash }) => hash));
+/** Objects of the newest epoch that should follow the chain, or what it begins with, and do not. */
+function unconnected(chain: ChainLink[], parts: { links: ChainLink[]; base: string }): number {
+  const { links, base } = parts;
+  const end = (chain.at(-1) ?? links.find(({ hash }) => hash === base))?.object;
+  const reached = new Set([base, ...chain.map(({ hash }) => hash)]);
   return links.filter(({ hash, object }) =>
     !reached.has(hash) &&
     (object.epoch > (end?.epoch ?? -1) ||

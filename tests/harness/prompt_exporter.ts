@@ -2,6 +2,7 @@
 import type { Secrets } from "../../src/format/secrets.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import {
+  type ChangesObject,
   type ExportLimits,
   MetadataExporter,
   type MetadataExportPort,
@@ -19,6 +20,9 @@ export class PromptExporter implements MetadataExportPort {
   #inner: MetadataExporter | undefined;
   /** Runs before each request; what it throws is the answer. */
   before: (call: string) => void | Promise<void> = () => {};
+
+  /** Told of objects of changes in the very turn in which their rows were read. */
+  onChanges: (objects: ChangesObject[]) => void = () => {};
 
   constructor(directory: string, options: PromptExporterOptions = {}) {
     this.#directory = directory;
@@ -44,7 +48,11 @@ export class PromptExporter implements MetadataExportPort {
   }
 
   changes(request: Parameters<MetadataExporter["changes"]>[0]) {
-    return this.#ask("changes", (inner) => inner.changes(request));
+    return this.#ask("changes", (inner) => {
+      const objects = inner.changes(request);
+      this.onChanges(objects);
+      return objects;
+    });
   }
 
   segment(place: Parameters<MetadataExporter["segment"]>[0]) {
