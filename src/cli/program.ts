@@ -58,6 +58,7 @@ export function buildProgram(
     .option("--policy <file>", "policy file: what stays here, what goes, and when")
     .option("--foreground", "stay attached; log to standard error too")
     .option("--take-over", "take the right to write from another mount that is gone for good")
+    .option("--read-only", "follow what another mount writes, with a cache of its own")
     .addHelpText(
       "after",
       "\nExamples:\n  zero mount ~/Zero\n  zero mount --store b2://my-bucket/home --disk-target 200GiB ~/Zero",

@@ -107,6 +107,19 @@ function renderTrace(trace: StatusReport["filesystem"]["trace"]): string[] {
   return [`trace     ${records} accesses of at most ${capacity}${lost}${now}`];
 }
 
+function renderFollowing(
+  { following }: StatusReport,
+  ago: (ms: number) => string,
+): string[] {
+  if (following === undefined) return [];
+  const { pointMs, lookedMs, waiting, trouble } = following;
+  const point = pointMs === undefined ? "its creation" : new Date(pointMs).toISOString();
+  const looked = lookedMs === undefined ? "not looked yet" : `looked ${ago(lookedMs)} ago`;
+  const behind = waiting === 0 ? "nothing newer is in the bucket" : `${waiting} objects behind`;
+  const stuck = trouble === undefined ? "" : ` (${trouble})`;
+  return [`following as of ${point}; ${looked}; ${behind}${stuck}`];
+}
+
 export function renderStatus(status: StatusReport): string {
   const { filesystem, classes } = status;
   const { space } = filesystem;
@@ -118,6 +131,7 @@ export function renderStatus(status: StatusReport): string {
     `store     ${status.store}`,
     `cache     ${status.cache}`,
     `id        ${status.fileSystem}`,
+    ...renderFollowing(status, ago),
     `serving   ${
       status.serving.passthrough
         ? "passthrough and visible"

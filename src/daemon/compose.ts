@@ -229,7 +229,7 @@ function forbidWriting(filesystem: FilesystemIsolate, log: LogFile, reason: stri
 }
 
 /** Retries outside, so that each attempt passes the limits anew. */
-function stackStore(
+export function stackStore(
   store: ObjectStore,
   values: SettingValues,
   onFailure: (message: string) => void,
@@ -251,7 +251,7 @@ function stackStore(
 }
 
 /** Logs what the filesystem isolate tells; resolves when the kernel has been answered. */
-function listen(
+export function listen(
   filesystem: FilesystemIsolate,
   log: LogFile,
   mount: Promise<Mount>,
@@ -296,7 +296,7 @@ function describeScanner(
     : `'${program}' (process ${pid}) is treated like any other again, after ${files} files`;
 }
 
-async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {
+export async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {
   const over = filesystem.ended.then(() => undefined);
   // It may have ended by itself, which is why we are here; then the call is refused.
   const stopped = filesystem.call("stop", { reason: "starting failed" }).catch(() => {});
@@ -304,7 +304,7 @@ async function endFilesystem(filesystem: FilesystemIsolate): Promise<void> {
   await over;
 }
 
-function describeFields(fields: Record<string, unknown> | undefined): string {
+export function describeFields(fields: Record<string, unknown> | undefined): string {
   return Object.entries(fields ?? {})
     .map(([name, value]) => ` ${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)
     .join("");

@@ -4,6 +4,7 @@
  * Plain data only. Paths are lists of names below the mount, in hexadecimal, because names are bytes.
  */
 import type { FilesystemReport } from "../filesystem/protocol.ts";
+import type { FollowReport } from "../tiering/metadata_follower.ts";
 import type { EngineStatus } from "../tiering/engine_status.ts";
 import type { PolicyReport } from "./policy_in_force.ts";
 import type { CareRequest } from "./care_requests.ts";
@@ -57,6 +58,8 @@ export interface StatusReport {
   serving: { passthrough: boolean; reason: string | undefined };
   state: "mounted" | "read-only" | "offline";
   stateReason: string | undefined;
+  /** How far a mount that only follows another one has come; undefined: it writes. */
+  following: FollowReport | undefined;
   classes: ByteClasses;
   unsafe: UnsafeReport;
   filesystem: FilesystemReport;

@@ -103,6 +103,9 @@ export async function withCache<T>(
   let store: ObjectStore | undefined;
   let database: MetadataDatabase | undefined;
   try {
+    // What a killed daemon did last stands beside the database only, until somebody opens it to write.
+    const finished = MetadataDatabase.open({ directory: cache.path });
+    finished.close({ clean: finished.wasClean });
     const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
     const tree = new TreeReader(database);
     const secrets = await unlockCache(new KeyFile(cache.layout.key), { key: place.key });

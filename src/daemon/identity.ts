@@ -14,6 +14,7 @@ import { DESCRIPTOR_KEY } from "../format/keys.ts";
 import type { Secrets } from "../format/secrets.ts";
 import type { ScryptCost } from "../format/wrapped_key.ts";
 import { ChangeLog, type ShippingState } from "../metadata/change_log.ts";
+import { isFollowing } from "../metadata/follow.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -103,6 +104,12 @@ function readCache(cache: CacheDirectory): {
   const copy = new KeyFile(cache.layout.key).read();
   const database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
   try {
+    if (isFollowing(database)) {
+      throw refused(
+        `${cache.path} is the cache of a mount that only followed another one`,
+        "mount it with --read-only, or choose another --cache",
+      );
+    }
     return {
       fileSystem: String(database.setting("file_system_id")),
       chunkSize: Number(database.setting("chunk_size")),

@@ -12,6 +12,7 @@ import { OrphanTable } from "../metadata/orphan_table.ts";
 import { TotalTable } from "../metadata/total_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
+import type { MetadataFollower } from "../tiering/metadata_follower.ts";
 import type { Engine } from "../tiering/engine.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 import type { Care } from "./care.ts";
@@ -33,7 +34,9 @@ export interface MountParts {
   mounted: Mounted;
   filesystem: FilesystemIsolate;
   engine: Engine;
-  care: Care;
+  /** Undefined where the mount only follows another one. */
+  care: Care | undefined;
+  follower?: MetadataFollower;
   policy: PolicyInForce;
   log: LogFile;
   /** Why the bucket cannot be used; undefined while it can. */
@@ -46,7 +49,6 @@ export class Mount {
   readonly request: MountRequest;
   readonly filesystem: FilesystemIsolate;
   readonly engine: Engine;
-  readonly care: Care;
   readonly log: LogFile;
   readonly #parts: MountParts;
   readonly #sinceMs = Date.now();
@@ -61,8 +63,17 @@ export class Mount {
     this.request = parts.request;
     this.filesystem = parts.filesystem;
     this.engine = parts.engine;
-    this.care = parts.care;
     this.log = parts.log;
+  }
+
+  /** Throws UserError on a mount that only follows another one. */
+  get care(): Care {
+    const { care } = this.#parts;
+    if (care !== undefined) return care;
+    throw new UserError("this mount only follows another one, and cares for nothing", {
+      hint: "ask the mount that writes",
+      exitCode: ExitCode.refused,
+    });
   }
 
   /** The kernel's number of this connection. */
@@ -133,6 +144,7 @@ export class Mount {
       serving: SERVING,
       state: readOnly !== undefined ? "read-only" : offline !== undefined ? "offline" : "mounted",
       stateReason: readOnly ?? offline,
+      following: this.#parts.follower?.report,
       classes: byteClasses(filesystem),
       unsafe: { files: engine.unsafeFiles, bytes: engine.unsafeBytes, etaMs: engine.etaMs },
       filesystem,

@@ -19,6 +19,8 @@ export interface MountRequest {
   unlocking: Unlocking | undefined;
   /** Takes the lease over from another mount that may still be running. */
   takeOver: boolean;
+  /** Only follows what another mount ships; takes no lease. */
+  readOnly?: boolean;
   foreground: boolean;
 }
 

@@ -13,6 +13,7 @@ import { CacheDirectory, refuseNesting } from "./cache_directory.ts";
 import { cacheLayout } from "./cache_layout.ts";
 import { Ballast } from "./ballast.ts";
 import { compose } from "./compose.ts";
+import { composeFollower } from "./compose_follower.ts";
 import { controlHandler } from "./control_commands.ts";
 import type { UnsafeReport } from "./control_protocol.ts";
 import { ControlServer, describeError } from "./control_server.ts";
@@ -52,7 +53,9 @@ async function startSession(
 ): Promise<Session> {
   prepareMountpoint(request.mountpoint);
   const ballast = new Ballast(cache.layout.ballast);
-  const { mount, notes } = await compose(request, { cache, log });
+  const { mount, notes } = request.readOnly
+    ? await composeFollower(request, { cache, log })
+    : await compose(request, { cache, log });
   const ending = Promise.withResolvers<End>();
   const unmountRequest = async (): Promise<UnsafeReport> => {
     mount.detach({ lazy: false });

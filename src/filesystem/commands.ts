@@ -5,6 +5,7 @@ import { FsError, unreachable } from "../domain/errors.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
 import type { Filesystem } from "./filesystem.ts";
 import { UsageClass } from "../metadata/schema.ts";
+import { applyShipped } from "./following.ts";
 import { FileType, type Inode } from "./inode.ts";
 import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
 
@@ -53,6 +54,8 @@ export class CommandRunner {
         return answer(fs.saver.stage(a));
       case "save":
         return fs.saver.save(a, answer);
+      case "follow":
+        return answer(applyShipped(fs, a));
       case "metadataReading":
         return answer(fs.shipping.reading());
       case "metadataSending":

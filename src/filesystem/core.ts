@@ -94,6 +94,8 @@ export class Core implements CoreParts {
   readOnlyReason: string | undefined;
   /** A sync has failed, in this mount or before: nothing says that what was written is on the disk. */
   suspect: boolean;
+  /** What is shown may be changed by another mount, whose metadata is followed. */
+  following = false;
   /** Counts uses of chunks, for "coldest first". */
   tick = 0;
   /** Inodes whose content was written and not synced since (law 7). */

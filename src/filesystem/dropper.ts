@@ -3,6 +3,7 @@
  * (spill). Law 3: durable rows, then bytes; never anything that the bucket does not hold, confirmed
  * and verified. A whole file's content is unlinked, never truncated in place.
  */
+import type { LeftContent } from "../metadata/follow.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
@@ -111,14 +112,19 @@ export class Dropper {
   }
 
   #unlink({ inode, incarnation, bytes }: { inode: Inode; incarnation: number; bytes: number }) {
+    this.unlinkContent({ inode: inode.id, incarnation, resident: bytes });
+  }
+
+  /** Rows say that a content file is not the file's any more: it goes, and whatever has the next name. */
+  unlinkContent({ inode, incarnation, resident }: LeftContent): void {
     const core = this.#core;
-    core.space.resident -= bytes;
-    core.usage.setResident(inode.id, false);
-    core.unsynced.delete(inode.id);
-    core.files.peek(inode.id)?.forgetRows();
-    core.store.close(inode.id, incarnation);
-    core.store.remove(inode.id, inode.incarnation);
-    this.#reaper.unlink(core.store.path(inode.id, incarnation), bytes);
+    core.space.resident -= resident;
+    core.usage.setResident(inode, false);
+    core.unsynced.delete(inode);
+    core.files.peek(inode)?.forgetRows();
+    core.store.close(inode, incarnation);
+    core.store.remove(inode, incarnation + 1);
+    this.#reaper.unlink(core.store.path(inode, incarnation), resident);
   }
 
   /**

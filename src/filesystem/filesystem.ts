@@ -107,6 +107,7 @@ export class Filesystem implements FilesystemOperations {
       content: this.#contentPort(),
       clock: core.clock,
       readOnly: () => core.readOnlyReason !== undefined,
+      following: core.following,
     });
     this.#opener.onClosed = (inode) => this.namespace.released(inode);
     this.recalls.onSettled = (file, index, failed) => this.bulk.settled(file, index, failed);

@@ -19,6 +19,8 @@ export interface Handle {
   readonly treatment: Treatment | undefined;
   /** The journal knows that it has brought content back. */
   recalled: boolean;
+  /** The content that it was opened on is not shown any more. */
+  stale: boolean;
 }
 
 export class HandleTable {
@@ -46,6 +48,7 @@ export class HandleTable {
       run: 0,
       treatment,
       recalled: false,
+      stale: false,
     };
     this.#handles.set(handle.id, handle);
     file.handles++;
@@ -53,14 +56,27 @@ export class HandleTable {
     return handle;
   }
 
+  /** ESTALE: what it was opened on has been replaced by another mount. */
   get(id: number): Handle {
+    const handle = this.#find(id);
+    if (handle.stale) throw new FsError(Errno.ESTALE, "the file was changed by another mount");
+    return handle;
+  }
+
+  #find(id: number): Handle {
     const handle = this.#handles.get(id);
     if (handle === undefined) throw new FsError(Errno.EBADF, `handle ${id} is not open`);
     return handle;
   }
 
+  /** The content of a file has become another: whoever has it open must open it anew. */
+  expire(file: FileState): void {
+    if (file.handles === 0) return;
+    for (const handle of this.#handles.values()) if (handle.file === file) handle.stale = true;
+  }
+
   release(id: number): Handle {
-    const handle = this.get(id);
+    const handle = this.#find(id);
     this.#handles.delete(id);
     handle.file.handles--;
     if (handle.writes) handle.file.writers--;

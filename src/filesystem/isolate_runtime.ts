@@ -98,6 +98,7 @@ export class FilesystemRuntime {
     this.#session = new Session(new KernelDevice(device), this.#filesystem, {
       passthrough: false,
       acl: true,
+      following: this.#core.following,
       onDefect: (error, opcode) => this.#unexpected(error, opcode),
     });
     this.#commands = new CommandRunner(this.#filesystem, {
@@ -141,6 +142,7 @@ export class FilesystemRuntime {
       emit: (event) => this.#emit(event),
       trace: tracePath === undefined ? undefined : TraceFile.open(tracePath),
     });
+    core.following = this.#start.options.following === true;
     const suspect = database.setting("suspect");
     core.readOnlyReason = this.#start.options.readOnly ??
       (suspect === undefined ? undefined : String(suspect));
@@ -196,6 +198,10 @@ export class FilesystemRuntime {
         this.#core.unsynced.doubtAll();
         this.#core.syncAll();
       }
+    } else if (this.#core.following && !this.#database.wasClean) {
+      reaper.add(new ContentSweep(this.#core).job());
+    }
+    if (this.#core.readOnlyReason === undefined || this.#core.following) {
       const usage = this.#core.usage;
       if (usage.needsRefill) reaper.add(() => !usage.refill({ limit: 1000 }));
     }
@@ -209,7 +215,8 @@ export class FilesystemRuntime {
       this.#core.uses.flush();
     });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
-    this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
+    // The mount that is followed decides what becomes of versions.
+    if (!this.#core.following) this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
     this.#every(CHECKPOINT_MS, () => this.#checkpoint());
   }
 
@@ -342,7 +349,8 @@ export class FilesystemRuntime {
     core.flushAll();
     const settled = !this.#disks.busy && core.unsynced.size === 0;
     this.#store.closeAll();
-    const clean = end.error === undefined && core.readOnlyReason === undefined && settled;
+    const writable = core.readOnlyReason === undefined || (core.following && !core.suspect);
+    const clean = end.error === undefined && writable && settled;
     this.#database.close({ clean });
   }
 }

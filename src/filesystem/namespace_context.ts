@@ -18,6 +18,8 @@ import type { LookupCounts } from "./lookup_counts.ts";
 
 /** Only this mount changes names and attributes, and it tells the kernel by its replies: one day. */
 export const TIMEOUT_MS = 86_400_000;
+/** Another mount changes them, and the kernel cannot safely be told from the loop: it asks again. */
+export const FOLLOWING_TIMEOUT_MS = 1_000;
 /** What a directory says it occupies; its rows are not the user's content. */
 export const DIRECTORY_BYTES = 4096;
 /** Of a file, as ext4. Directories may have as many subdirectories as they like, as there. */
@@ -33,6 +35,8 @@ export interface NamespaceOptions {
   clock: Clock;
   /** True: every change is refused with EROFS. */
   readOnly: () => boolean;
+  /** Another mount changes what is shown. */
+  following?: boolean;
 }
 
 export class NamespaceContext {
@@ -45,6 +49,8 @@ export class NamespaceContext {
   readonly orphans: OrphanTable;
   readonly #clock: Clock;
   readonly #readOnly: () => boolean;
+  /** How long the kernel may keep what it is told. */
+  readonly #timeoutMs: number;
   /** Inodes that lost their last name in this mount: those for which a FORGET must look at the row. */
   readonly #nameless = new Set<number>();
 
@@ -58,6 +64,7 @@ export class NamespaceContext {
     this.orphans = new OrphanTable(options.database);
     this.#clock = options.clock;
     this.#readOnly = options.readOnly;
+    this.#timeoutMs = options.following ? FOLLOWING_TIMEOUT_MS : TIMEOUT_MS;
   }
 
   now(): Timestamp {
@@ -155,7 +162,7 @@ export class NamespaceContext {
   }
 
   attributeReply(inode: Inode): AttributeReply {
-    return { attributes: this.attributes(inode), attributeTimeoutMs: TIMEOUT_MS };
+    return { attributes: this.attributes(inode), attributeTimeoutMs: this.#timeoutMs };
   }
 
   /** An entry that is not yet known to the kernel: count it when it is. */
@@ -163,8 +170,8 @@ export class NamespaceContext {
     return {
       attributes: this.attributes(inode),
       generation: 1,
-      entryTimeoutMs: TIMEOUT_MS,
-      attributeTimeoutMs: TIMEOUT_MS,
+      entryTimeoutMs: this.#timeoutMs,
+      attributeTimeoutMs: this.#timeoutMs,
     };
   }
 
@@ -175,7 +182,7 @@ export class NamespaceContext {
   }
 
   negativeEntry(): NegativeEntry {
-    return { negative: true, entryTimeoutMs: TIMEOUT_MS };
+    return { negative: true, entryTimeoutMs: this.#timeoutMs };
   }
 }
 

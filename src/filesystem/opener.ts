@@ -77,7 +77,8 @@ export class Opener {
     const handle = this.#handles.open(inode, flags, treatment);
     if (treatment?.recall === "stream") this.#streaming++;
     const absent = inode.resident < inode.allocated;
-    let open = absent
+    // What another mount changes must not be read from pages that the kernel has kept.
+    let open = absent || core.following
       ? OpenFlag.DIRECT_IO
       : this.#hidesAccess(inode, flags)
       ? 0

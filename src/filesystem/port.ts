@@ -24,6 +24,8 @@ export interface FilesystemIsolateOptions {
   settings: FilesystemSettings;
   /** Starts read-only for this reason (an old copy of the cache, offline …). */
   readOnly?: string;
+  /** Another mount's metadata is followed: what is shown changes by the command `follow` alone. */
+  following?: boolean;
   /** Where accesses are recorded (trace_file.ts); undefined: nowhere. */
   tracePath?: string;
   /** Whether the kernel may be offered passthrough. */

@@ -1,5 +1,6 @@
 /** The part of the conversation (protocol.ts) about the metadata in the bucket. Plain data only. */
-import type { ShippedChanges, ShippingState } from "../metadata/change_log.ts";
+import type { MetadataRecord } from "../domain/metadata_rows.ts";
+import type { MetadataHead, ShippedChanges, ShippingState } from "../metadata/change_log.ts";
 
 export interface ShippingCommands {
   /**
@@ -18,4 +19,6 @@ export interface ShippingCommands {
   metadataRestart: [Record<string, never>, void];
   /** A snapshot is in the bucket: the key of its manifest, and the bytes of its segments. */
   metadataSnapshot: [{ key: string; bytes: number }, void];
+  /** Shows what another mount has shipped up to `head`, where its state is complete; each key once. */
+  follow: [{ records: MetadataRecord[]; head: MetadataHead; pointMs: number }, void];
 }

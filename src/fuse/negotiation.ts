@@ -13,6 +13,8 @@ export interface Wishes {
   readonly acl?: boolean;
   /** Files served by the kernel straight from a content file. Needs CAP_SYS_ADMIN. */
   readonly passthrough?: boolean;
+  /** Others change what is shown: the kernel must not keep listings of directories. */
+  readonly following?: boolean;
 }
 
 export interface Negotiated {
@@ -69,7 +71,8 @@ export function unsupportedError(init: InitRequest): UserError {
 
 export function negotiate(init: InitRequest, wishes: Wishes): Negotiated {
   const extended = (init.flags & InitFlag.INIT_EXT) !== 0;
-  const flags = init.flags & (WANTED | (wishes.acl ? WANTED_FOR_ACL : 0));
+  const wanted = WANTED & ~(wishes.following ? InitFlag.NO_OPENDIR_SUPPORT : 0);
+  const flags = init.flags & (wanted | (wishes.acl ? WANTED_FOR_ACL : 0));
   const wanted2 = InitFlag2.DIRECT_IO_ALLOW_MMAP |
     (wishes.passthrough ? InitFlag2.PASSTHROUGH : 0);
   const flags2 = extended ? init.flags2 & wanted2 : 0;

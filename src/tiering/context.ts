@@ -31,6 +31,11 @@ export interface Tiering {
   readonly chunkSize: number;
   /** Aborts when the engine stops. */
   readonly signal: AbortSignal;
+  /**
+   * Told of an object that is not there: another mount has deleted it, and what is shown is behind. Where
+   * it is undefined, the chunk is lost.
+   */
+  readonly onMissing?: (() => void) | undefined;
 }
 
 /** One line about an error, for logs and status. */

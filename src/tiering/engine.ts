@@ -52,6 +52,8 @@ export interface EngineOptions {
    * reason why this mount may only read.
    */
   mayWrite: Promise<void>;
+  /** Another mount's metadata is followed: told where it has deleted what is shown here. */
+  onMissing?: () => void;
   /** How metadata is shipped; undefined: it is not (tests of other parts). */
   metadata?: ShipperOptions;
 }
@@ -86,6 +88,7 @@ export class Engine {
       fileSystem: fromHex(options.fileSystemId),
       secrets: options.secrets,
       signal: this.#stopping.signal,
+      onMissing: options.onMissing,
     };
     this.#sorter = new Sorter(this.#tiering);
     this.#uploader = new Uploader(this.#tiering, {

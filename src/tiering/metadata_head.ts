@@ -70,7 +70,7 @@ export async function agreeOnHead(options: {
 }
 
 /** A name before that of the head and of all that may follow it. */
-function placeBefore(head: MetadataHead): string {
+export function placeBefore(head: MetadataHead): string {
   const name = parseMetadataKey(head.key);
   if (name === undefined) return METADATA_PREFIX;
   return `${METADATA_PREFIX}${epochText(name.epoch)}/${epochText(name.first)}`;

@@ -216,7 +216,10 @@ export class Recaller {
       return;
     }
     if (error.kind === "missing") {
-      for (const chunk of fetch.chunks) this.#giveUp(chunk, { lost: true, reason: error.message });
+      const { onMissing } = this.#tiering;
+      const lost = onMissing === undefined;
+      for (const chunk of fetch.chunks) this.#giveUp(chunk, { lost, reason: error.message });
+      onMissing?.();
       return;
     }
     this.#trouble = {

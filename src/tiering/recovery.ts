@@ -52,32 +52,41 @@ const SEGMENTS_AT_ONCE = 16;
 
 /** Rejects with FormatError where the bucket's metadata is damaged, with StoreError. */
 export async function recoverMetadata(options: RecoveryOptions): Promise<RecoveryResult> {
-  const { plan, directory, onProgress = () => {} } = options;
-  const staging = new Staging(`${directory}/staging.db`);
+  const staging = new Staging(`${options.directory}/staging.db`);
   try {
-    let objects = 0;
-    let bytes = 0;
-    const count = (length: number) => {
-      objects++;
-      bytes += length;
-      onProgress(bytes);
-    };
-    const segments = plan.snapshot?.manifest.segments ?? [];
-    for (let at = 0; at < segments.length; at += SEGMENTS_AT_ONCE) {
-      const some = segments.slice(at, at + SEGMENTS_AT_ONCE);
-      for (const payload of await parallel(some, (each) => readSegment(each, options))) {
-        staging.apply(readRecords(payload));
-      }
-      for (const segment of some) count(segment.bytes);
-    }
-    for (const { object, listed } of plan.links) {
-      staging.apply(readRecords(object.payload));
-      count(listed.bytes);
-    }
+    const { objects, bytes } = await stage(staging, options);
     return { ...build(staging, options), objects, bytes };
   } finally {
     staging.close();
   }
+}
+
+/** Downloads all metadata of a plan. Rejects with FormatError, StoreError. */
+export async function stage(
+  staging: Staging,
+  options: RecoveryOptions,
+): Promise<{ objects: number; bytes: number }> {
+  const { plan, onProgress = () => {} } = options;
+  let objects = 0;
+  let bytes = 0;
+  const count = (length: number) => {
+    objects++;
+    bytes += length;
+    onProgress(bytes);
+  };
+  const segments = plan.snapshot?.manifest.segments ?? [];
+  for (let at = 0; at < segments.length; at += SEGMENTS_AT_ONCE) {
+    const some = segments.slice(at, at + SEGMENTS_AT_ONCE);
+    for (const payload of await parallel(some, (each) => readSegment(each, options))) {
+      staging.apply(readRecords(payload));
+    }
+    for (const segment of some) count(segment.bytes);
+  }
+  for (const { object, listed } of plan.links) {
+    staging.apply(readRecords(object.payload));
+    count(listed.bytes);
+  }
+  return { objects, bytes };
 }
 
 async function readSegment(segment: SegmentEntry, options: RecoveryOptions): Promise<Uint8Array> {

@@ -106,6 +106,10 @@ export interface CareOptions {
   cache?: string;
   /** Of FILE_SYSTEM: then it is encrypted. */
   secrets?: Secrets;
+  /** The cache follows another mount: nothing is written through this one. */
+  following?: boolean;
+  /** Told where the bucket does not have what is shown. */
+  onMissing?: () => void;
   /** Metadata is shipped. */
   shipping?: { right: Promise<WritingRight>; intervalMs?: number; snapshotBytes?: number };
   /** Where metadata objects end, for tests of what lies between two. */
@@ -145,6 +149,10 @@ export class CareFixture {
     this.database = options.cache === undefined ? this.#create() : this.#open(options.cache);
     this.content = new ContentStore(`${this.cache}/content`, { openFiles: 64 });
     this.core = this.#makeCore();
+    if (options.following) {
+      this.core.following = true;
+      this.core.readOnlyReason = "it follows another mount";
+    }
     this.filesystem = new Filesystem(this.core, {
       lookups: new LookupCounts(),
       giveUpBallast: () => false,
@@ -177,6 +185,7 @@ export class CareFixture {
       secrets: options.secrets,
       chunkSize: CHUNK,
       mayWrite: Promise.resolve(),
+      onMissing: options.onMissing,
       ...(options.shipping === undefined ? {} : {
         metadata: {
           exporter: this.exporter,

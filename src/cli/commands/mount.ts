@@ -7,7 +7,11 @@ import { type PlaceOptions, settingsFrom } from "../places.ts";
 export async function mountCommand(
   context: CommandContext,
   path: string | undefined,
-  options: PlaceOptions & KeyOptions & { foreground?: boolean; takeOver?: boolean },
+  options: PlaceOptions & KeyOptions & {
+    foreground?: boolean;
+    takeOver?: boolean;
+    readOnly?: boolean;
+  },
 ): Promise<number> {
   const [{ requirePlaces }, { prepareMountpoint, resolveMountpoint }] = await Promise.all([
     import("../../daemon/mount_request.ts"),
@@ -24,7 +28,17 @@ export async function mountCommand(
   const { loadPolicyFile } = await import("../../daemon/effective_policy.ts");
   // Here as well as in the daemon, so that a wrong one touches nothing.
   loadPolicyFile(settings.values.policy);
-  const { store, cache } = await requirePlaces(settings);
+  if (options.readOnly && options.takeOver) {
+    throw new UserError("--read-only takes nothing over", {
+      hint: "leave one of them out",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const places = await requirePlaces(settings);
+  const { store } = places;
+  // The mount that is followed may be on this machine, with the cache that would be chosen for it.
+  const beside = options.readOnly && settings.origins.cache === "default";
+  const cache = beside ? `${places.cache}-read-only` : places.cache;
   const mountpoint = resolveMountpoint(chosen);
   prepareMountpoint(mountpoint);
   const { needsKey } = await import("../../daemon/key_file.ts");
@@ -39,6 +53,7 @@ export async function mountCommand(
     // One that is not needed is refused by name; one that is missing, too.
     unlocking: key.given || needsKey(cache) ? await key.take() : undefined,
     takeOver: options.takeOver === true,
+    readOnly: options.readOnly === true,
     foreground: options.foreground === true,
   };
   if (request.foreground) {
