@@ -250,22 +250,37 @@ export class Resizer {
   /** SEEK_DATA and SEEK_HOLE by the working map: residency plays no part. */
   seek(file: FileState, request: LseekRequest): number {
     const core = this.#core;
-    const { size, id } = file.inode;
+    const { size } = file.inode;
     if (request.offset < 0 || request.offset >= size) throw new FsError(Errno.ENXIO);
     core.flush(file);
-    const chunk = core.chunkSize;
-    let index = Math.floor(request.offset / chunk);
-    for (;;) {
+    if (request.whence === SEEK.HOLE) return this.#hole(file.inode, request.offset);
+    for (const data of this.#extents(file.inode, request.offset)) {
+      if (data.offset < size) return Math.max(request.offset, data.offset);
+    }
+    throw new FsError(Errno.ENXIO);
+  }
+
+  #hole(inode: Inode, from: number): number {
+    let at = from;
+    for (const data of this.#extents(inode, from)) {
+      if (data.offset > at) break;
+      at = data.end;
+    }
+    return Math.min(inode.size, at);
+  }
+
+  /** Where data lies behind `from`, in order: whole blocks, of which a chunk's last ones may be holes. */
+  *#extents({ id }: Inode, from: number): Iterable<{ offset: number; end: number }> {
+    const core = this.#core;
+    for (let index = Math.floor(from / core.chunkSize);;) {
       const rows = core.maps.range(id, { from: index, until: Infinity, limit: SEEK_ROWS });
-      if (request.whence === SEEK.DATA) {
-        if (rows.length === 0 || rows[0].index * chunk >= size) throw new FsError(Errno.ENXIO);
-        return Math.max(request.offset, rows[0].index * chunk);
-      }
       for (const row of rows) {
-        if (row.index !== index) return Math.min(size, Math.max(request.offset, index * chunk));
-        index++;
+        const offset = row.index * core.chunkSize;
+        const end = offset + core.charge(row.length);
+        if (end > from) yield { offset, end };
+        index = row.index + 1;
       }
-      if (rows.length < SEEK_ROWS) return Math.min(size, Math.max(request.offset, index * chunk));
+      if (rows.length < SEEK_ROWS) return;
     }
   }
 }
