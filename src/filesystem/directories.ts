@@ -119,7 +119,7 @@ function fillEntries(
   for (let cookie = after;;) {
     const rows = context.dentries.listFull(directory, { after: cookie, limit: SLICE_PLUS });
     for (const row of rows) {
-      const inode = context.inodes.fromRow(row.inode);
+      const inode = context.inodes.glance(row.inode);
       if (!filler.addEntry(row.name, context.describe(inode), row.id)) return;
       context.lookups.add(inode.id);
       cookie = row.id;

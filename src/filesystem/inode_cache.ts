@@ -102,6 +102,19 @@ export class InodeCache {
     return this.#cached(tuple[0] as number) ?? this.#adopt(decodeInode(tuple));
   }
 
+  /**
+   * The same for whoever only looks and keeps nothing: what is not in memory does not come to be there.
+   * Or a walk over a million names would push out what is in use, and leave its garbage behind.
+   */
+  glance(tuple: InodeTuple): Readonly<Inode> {
+    const cached = this.#cached(tuple[0] as number);
+    if (cached !== undefined) return cached;
+    const row = decodeInode(tuple) as Cached;
+    row.pending = false;
+    row.holds = 0;
+    return row;
+  }
+
   /** Adds an inode. */
   insert(fields: NewInode): Inode {
     const id = this.#database.guard(() => this.#table.insert(fields));

@@ -166,7 +166,7 @@ export class NamespaceContext {
   }
 
   /** An entry that is not yet known to the kernel: count it when it is. */
-  describe(inode: Inode): Entry {
+  describe(inode: Readonly<Inode>): Entry {
     return {
       attributes: this.attributes(inode),
       generation: 1,
