@@ -120,6 +120,11 @@ function renderFollowing(
   return [`following as of ${point}; ${looked}; ${behind}${stuck}`];
 }
 
+function renderServing({ passthrough, reason, lent }: StatusReport["serving"]): string {
+  if (!passthrough) return `visible only${reason === undefined ? "" : ` (${reason})`}`;
+  return `passthrough and visible${lent === 0 ? "" : `, ${count(lent)} by passthrough now`}`;
+}
+
 export function renderStatus(status: StatusReport): string {
   const { filesystem, classes } = status;
   const { space } = filesystem;
@@ -132,11 +137,7 @@ export function renderStatus(status: StatusReport): string {
     `cache     ${status.cache}`,
     `id        ${status.fileSystem}`,
     ...renderFollowing(status, ago),
-    `serving   ${
-      status.serving.passthrough
-        ? "passthrough and visible"
-        : `visible only${status.serving.reason === undefined ? "" : ` (${status.serving.reason})`}`
-    }`,
+    `serving   ${renderServing(status.serving)}`,
     `safety    ${renderUnsafe(status.unsafe)}`,
     ...renderPolicy(status),
     `names     ${renderMetadata(status.engine.metadata, ago)}`,

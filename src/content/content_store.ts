@@ -7,6 +7,7 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
+import type { Timestamp } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
 import { contentFolder, contentName } from "./content_path.ts";
 
@@ -202,6 +203,40 @@ export class ContentStore {
     this.close(inode, incarnation);
     const result = libc.unlink(this.path(inode, incarnation));
     if (result !== -Errno.ENOENT) checked(result, "remove what is left of");
+  }
+
+  /** A descriptor for reading, beside the cache and the caller's to close; undefined where there is no such file. */
+  openForReading(inode: number, incarnation: number): number | undefined {
+    const fd = libc.open(this.path(inode, incarnation), libc.O.RDONLY | libc.O.NOFOLLOW);
+    return fd === -Errno.ENOENT ? undefined : checked(fd, "open");
+  }
+
+  /**
+   * Whether no program has the file open or mapped (`writers`: through a descriptor that could write).
+   * Lets go of our own descriptor first. False also where that is still needed, or cannot be known.
+   */
+  isUnused(inode: number, incarnation: number, by: "writers" | "anybody"): boolean {
+    if (incarnation === 0) return true;
+    this.close(inode, incarnation);
+    const fd = this.openForReading(inode, incarnation);
+    if (fd === undefined) return true;
+    const probed = libc.probeLease(fd, by === "writers" ? libc.F.RDLCK : libc.F.WRLCK);
+    libc.close(fd);
+    return probed === 0;
+  }
+
+  /** When the content file was last changed, by whomever. */
+  changedAt(file: ContentFile): Timestamp {
+    const status = libc.fstat(file.fd);
+    if (typeof status === "number") throw new FsError(-status, "stat a content file");
+    return status.mtime;
+  }
+
+  /** Whether anything but a hole lies in [from, until); zeros that were written count. */
+  hasData(file: ContentFile, from: number, until: number): boolean {
+    const at = libc.lseek(file.fd, from, libc.SEEK.DATA);
+    if (at === -Errno.ENXIO) return false;
+    return checked(at, "look for data in") < until;
   }
 
   /** Free and total bytes of the disk that holds the content. */

@@ -172,7 +172,7 @@ export async function compose(
     log,
   });
   undo.defer(() => care.stop());
-  await ready;
+  const passthroughObstacle = await ready;
 
   const mount = new Mount({
     request,
@@ -185,6 +185,7 @@ export async function compose(
     care,
     policy,
     log,
+    passthroughObstacle,
     offline: () => verified.verified ? undefined : offline ?? "the bucket has not answered",
     letGo: async () => {
       stopWatching();
@@ -250,13 +251,16 @@ export function stackStore(
   return { stacked, limited };
 }
 
-/** Logs what the filesystem isolate tells; resolves when the kernel has been answered. */
+/**
+ * Logs what the filesystem isolate tells; resolves, once the kernel has been answered, with what keeps
+ * it from passthrough.
+ */
 export function listen(
   filesystem: FilesystemIsolate,
   log: LogFile,
   mount: Promise<Mount>,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+): Promise<string | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
   const timer = setTimeout(() => {
     reject(
       new UserError(`the kernel did not begin to use the mount in ${LIMITS.MOUNT_READY_MS} ms`),
@@ -273,7 +277,7 @@ export function listen(
     switch (event.event) {
       case "ready":
         log.info(`mounted, FUSE protocol ${event.protocol}`);
-        return resolve();
+        return resolve(event.passthroughObstacle);
       case "readOnly":
         log.error(`read-only: ${event.reason}`);
         void mount.then((each) => each.readOnly = event.reason);

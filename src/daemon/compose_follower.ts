@@ -127,6 +127,7 @@ export async function composeFollower(
   undo.defer(stopWatching);
   await ready;
   const mount = new Mount({
+    passthroughObstacle: "what another mount changes must not be read behind the daemon's back",
     request,
     fileSystem: known.fileSystem,
     cache,

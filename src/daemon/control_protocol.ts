@@ -54,8 +54,8 @@ export interface StatusReport {
   store: string;
   fileSystem: string;
   sinceMs: number;
-  /** How content can be served, and why not otherwise. */
-  serving: { passthrough: boolean; reason: string | undefined };
+  /** Whether the kernel reads wholly local files by itself, why not, and how many it has open like this. */
+  serving: { passthrough: boolean; reason: string | undefined; lent: number };
   state: "mounted" | "read-only" | "offline";
   stateReason: string | undefined;
   /** How far a mount that only follows another one has come; undefined: it writes. */

@@ -39,6 +39,8 @@ export interface MountParts {
   follower?: MetadataFollower;
   policy: PolicyInForce;
   log: LogFile;
+  /** Why no content is lent to the kernel; undefined where it is. */
+  passthroughObstacle: string | undefined;
   /** Why the bucket cannot be used; undefined while it can. */
   offline: () => string | undefined;
   /** Lets go of what else was composed, once engine and filesystem isolate have ended. */
@@ -141,7 +143,11 @@ export class Mount {
       store: store.description,
       fileSystem,
       sinceMs: this.#sinceMs,
-      serving: SERVING,
+      serving: {
+        passthrough: this.#parts.passthroughObstacle === undefined,
+        reason: this.#parts.passthroughObstacle,
+        lent: filesystem.lentFiles,
+      },
       state: readOnly !== undefined ? "read-only" : offline !== undefined ? "offline" : "mounted",
       stateReason: readOnly ?? offline,
       following: this.#parts.follower?.report,
@@ -228,6 +234,3 @@ export class Mount {
     }
   }
 }
-
-/** Reads and writes all come to the daemon; the kernel's page cache keeps what was read. */
-const SERVING = { passthrough: false, reason: "passthrough is not in this version" };

@@ -3,7 +3,7 @@
  * where it is not newer than the last change, or is a day old. Decides and sets; the record is written
  * with others later, since an access time that a crash takes back does no harm.
  */
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock, Timestamp } from "../runtime/clock.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
 
@@ -21,10 +21,14 @@ export function accessIsDue(inode: Inode, clock: Clock): boolean {
 const isAfter = (aS: number, aNs: number, bS: number, bNs: number) =>
   aS > bS || (aS === bS && aNs > bNs);
 
-/** A program has read content, names or the target of `inode`. Not in a transaction. */
-export function accessed(inode: Inode, inodes: InodeCache, clock: Clock): void {
+/** A program has read content, names or the target of `inode`, at a time. Not in a transaction. */
+export function accessed(
+  inode: Inode,
+  inodes: InodeCache,
+  clock: Clock,
+  now: Timestamp = clock.now(),
+): void {
   if (!accessIsDue(inode, clock)) return;
-  const now = clock.now();
   inode.atimeS = now.seconds;
   inode.atimeNs = now.nanoseconds;
   inodes.touch(inode);

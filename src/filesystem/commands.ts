@@ -287,6 +287,7 @@ export class CommandRunner {
       keptFiles: total.kept_files,
       keptBytes: total.kept_bytes,
       openHandles: handles.size,
+      lentFiles: core.lending.open,
       openBytes,
       pinnedBytes: pinned?.bytes ?? 0,
       parked: core.lot.size,

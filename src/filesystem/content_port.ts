@@ -31,6 +31,11 @@ export interface ContentPort {
    * rows and xattrs, in slices, in the background. Not in a transaction.
    */
   discard(inode: Inode): void;
+  /**
+   * Brings times up to date that may move without a request. False: they may move again at any
+   * moment, so nobody must believe them for long.
+   */
+  refresh(inode: number): boolean;
   /** st_blocks: content, not residency (a non-empty evicted file never reports 0). */
   blocks(inode: Inode): number;
   /** True while a handle of this inode is open. */

@@ -76,10 +76,13 @@ export class Copier {
 
   /** The chunks from the beginning of the range on that can be shared. */
   #shares(source: FileState, target: FileState, range: Range): Share[] {
-    const { chunkSize } = this.#core;
+    const core = this.#core;
+    const { chunkSize } = core;
     const shares: Share[] = [];
     if (range.from % chunkSize !== 0 || range.to % chunkSize !== 0) return shares;
     if (source.inode.deadFrom !== undefined || target.inode.deadFrom !== undefined) return shares;
+    // Chunks of what may be changing unseen are not what rows say; what is lent must stay here.
+    if (core.unseen.has(source.inode.id) || core.lending.isLent(target)) return shares;
     let local = 0;
     for (let done = 0; done < range.length && shares.length < SHARED_CHUNKS;) {
       const bytes = Math.min(chunkSize, range.length - done);

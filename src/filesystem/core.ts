@@ -8,6 +8,7 @@ import { DEFAULT_HALF_LIFE_MS } from "../domain/heat.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { ContentFile, ContentStore } from "../content/content_store.ts";
 import { charge, type SpaceAccountant } from "../content/space_accountant.ts";
+import type { SessionPort } from "../fuse/operations.ts";
 import type { ChunkTable } from "../metadata/chunk_table.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import { DentryTable } from "../metadata/dentry_table.ts";
@@ -16,24 +17,29 @@ import { JournalTable } from "../metadata/journal_table.ts";
 import type { MapTable } from "../metadata/map_table.ts";
 import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock, Timestamp } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
 import { accessed } from "./access_times.ts";
+import { Conformity } from "./conformity.ts";
 import { committingHelper, type DiskHelper, guardedHelper } from "./disk_helper.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
+import { Lending } from "./lending.ts";
 import type { ParkingLot } from "./parking_lot.ts";
 import { identifyProcess, ReaderRules } from "./reader_rules.ts";
 import { Scanners, type ScannersParts } from "./scanners.ts";
 import { StreamCache } from "./stream_cache.ts";
 import type { TraceFile } from "./trace_file.ts";
 import type { FilesystemEvent, FilesystemSettings } from "./protocol.ts";
+import { UnseenWriters } from "./unseen_writers.ts";
 import { UnsyncedContent } from "./unsynced_content.ts";
 import { Uses } from "./uses.ts";
 
 /** Inodes with content that was never synced: above this many, everything is synced at once. */
 const UNSYNCED_INODES = 65_536;
+/** A file that was written to this recently is likely to be written to again, milliseconds. */
+const QUIET_MS = 10_000;
 
 /**
  * How long what was done waits in the redo log for more to share its commit with, milliseconds; and how
@@ -59,6 +65,11 @@ export interface CoreParts {
   settings: FilesystemSettings;
   /** Bytes per chunk. */
   chunkSize: number;
+  session: () => SessionPort;
+  /** Names this start of the machine. */
+  bootId: string;
+  /** How long a file must not have been written to before its content is lent; ten seconds unless set. */
+  quietMs?: number;
   emit: (event: FilesystemEvent) => void;
   /** Where accesses are recorded; undefined: nowhere. */
   trace?: TraceFile | undefined;
@@ -88,6 +99,12 @@ export class Core implements CoreParts {
   readonly timers: TimerQueue;
   readonly clock: Clock;
   readonly chunkSize: number;
+  readonly session: () => SessionPort;
+  readonly bootId: string;
+  readonly quietMs: number;
+  readonly lending: Lending;
+  readonly conformity: Conformity;
+  readonly unseen: UnseenWriters;
   readonly emit: (event: FilesystemEvent) => void;
   settings: FilesystemSettings;
   /** Why nothing may be changed any more; undefined while everything is well. */
@@ -135,6 +152,9 @@ export class Core implements CoreParts {
     this.clock = parts.clock;
     this.settings = parts.settings;
     this.chunkSize = parts.chunkSize;
+    this.session = parts.session;
+    this.bootId = parts.bootId;
+    this.quietMs = parts.quietMs ?? QUIET_MS;
     this.emit = parts.emit;
     this.trace = parts.trace;
     this.uses = new Uses(parts.usage, { trace: parts.trace, wallMs: () => this.clock.wallMs() });
@@ -146,6 +166,9 @@ export class Core implements CoreParts {
       wallMs: () => this.clock.wallMs(),
       onChange: (scanner, scans) => this.emit({ event: "scanner", scans, ...scanner }),
     });
+    this.lending = new Lending({ ...parts, accessed: (inode, at) => this.accessed(inode, at) });
+    this.conformity = new Conformity(this);
+    this.unseen = new UnseenWriters(this);
     this.suspect = parts.database.setting("suspect") !== undefined;
   }
 
@@ -291,9 +314,20 @@ export class Core implements CoreParts {
     this.uses.changed(inode);
   }
 
-  /** A program has read content. */
-  accessed(inode: Inode): void {
-    if (this.readOnlyReason === undefined) accessed(inode, this.inodes, this.clock);
+  /** A program has read content, now or at a time. */
+  accessed(inode: Inode, at?: Timestamp): void {
+    if (this.readOnlyReason === undefined) accessed(inode, this.inodes, this.clock, at);
+  }
+
+  /** Times that move without a request are brought up to date. False: they may move again at once. */
+  refreshTimes(id: number): boolean {
+    if (this.lending.open > 0 && !this.database.inTransaction) {
+      const file = this.files.peek(id);
+      if (file !== undefined) this.lending.lookForAccess(file);
+    }
+    if (!this.unseen.has(id)) return true;
+    this.unseen.refresh(this.inodes.require(id));
+    return false;
   }
 
   /** Remembers that content is not durable. */

@@ -31,10 +31,13 @@ export class Dropper {
     if (this.#core.suspect) return "gone";
     if (!isRegular(inode) || inode.resident === 0 || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
+    if (this.#core.unseen.has(inode.id)) return "open";
     if (inode.dirty || inode.local > 0) return "dirty";
     if (!force && this.#pinned(inode)) return "pinned";
     const file = this.#core.files.peek(inode.id);
     if (file !== undefined && !file.idle) return "open";
+    // Whoever has it mapped would see zeros, or never hear of what others write from then on.
+    if (!this.#core.lending.reclaim(inode)) return "open";
     return undefined;
   }
 
@@ -190,6 +193,7 @@ export class Dropper {
     for (const file of core.files.values()) {
       if (file.inode.deadFrom !== undefined || allowed?.has(file.inode.id) === false) continue;
       if (file.inode.resident === file.inode.local || this.#pinned(file.inode)) continue;
+      if (core.unseen.has(file.inode.id) || core.lending.isLent(file)) continue;
       core.flush(file);
       const used = new Set([...file.parked].flatMap((parking) => [...parking.uses]));
       for (const row of core.maps.droppable(file.inode.id, { from: 0, limit: SLICE_ROWS })) {

@@ -32,6 +32,12 @@ export class FileState {
   /** Open handles, and how many of them may write. */
   handles = 0;
   writers = 0;
+  /** How it is served, fixed by its first handle; undefined: no handle is open. */
+  serving: "cached" | "direct" | "passthrough" | undefined;
+  /** The kernel's id of its content file while that is lent; 0: it is not. */
+  backingId = 0;
+  /** Its content file's access time was set back, to see whether somebody reads it while it is lent. */
+  watchesAccess = false;
   /** null: a hole. */
   readonly #rows = new Map<number, MapRow | null>();
   /** Indices whose cached row is newer than its table row. */
@@ -127,6 +133,12 @@ export class FileState {
   /** The content file may hold bytes that the file has lost. */
   get leftover(): boolean {
     return this.cuts !== this.cutsSettled;
+  }
+
+  /** Something about its content is under way, so that the content file is not what the rows say. */
+  get unsettled(): boolean {
+    return this.leftover || this.volatile.size > 0 || this.punching.size > 0 ||
+      this.recalls.size > 0 || this.marking.size > 0;
   }
 
   get idle(): boolean {

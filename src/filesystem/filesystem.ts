@@ -145,6 +145,7 @@ export class Filesystem implements FilesystemOperations {
         core.uses.removed(inode);
         this.reaper.discard(inode.id);
       },
+      refresh: (id) => core.refreshTimes(id),
       blocks: (inode) => Math.ceil(inode.allocated / 512),
       isOpen: (inode) => this.#opener.isOpen(inode),
       changed: (inode) => this.facts.changed(inode),
@@ -283,7 +284,7 @@ export class Filesystem implements FilesystemOperations {
         return this.namespace.createFile(request, { generation, changedMs });
       });
       const treatment = this.core.readers.treat(request.pid);
-      const open = this.#opener.reply(inode, request.flags, treatment);
+      const open = this.#opener.created(inode, request.flags, treatment);
       return { entry: this.namespace.entry(inode), open };
     });
   }

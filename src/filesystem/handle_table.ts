@@ -21,6 +21,8 @@ export interface Handle {
   recalled: boolean;
   /** The content that it was opened on is not shown any more. */
   stale: boolean;
+  /** A program can store through a mapping of it without a request. */
+  storesUnseen: boolean;
 }
 
 export class HandleTable {
@@ -49,6 +51,7 @@ export class HandleTable {
       treatment,
       recalled: false,
       stale: false,
+      storesUnseen: false,
     };
     this.#handles.set(handle.id, handle);
     file.handles++;

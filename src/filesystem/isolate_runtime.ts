@@ -15,6 +15,7 @@ import { MetadataDatabase } from "../metadata/database.ts";
 import { MapTable } from "../metadata/map_table.ts";
 import { UsageTable } from "../metadata/usage_table.ts";
 import { VersionTable } from "../metadata/version_table.ts";
+import { bootId } from "../runtime/boot_id.ts";
 import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
 import { bytesAt } from "../runtime/shared_bytes.ts";
@@ -96,7 +97,7 @@ export class FilesystemRuntime {
       giveUpBallast: () => libc.unlink(`${cacheDirectory}/ballast`) === 0,
     });
     this.#session = new Session(new KernelDevice(device), this.#filesystem, {
-      passthrough: false,
+      passthrough: start.options.passthrough,
       acl: true,
       following: this.#core.following,
       onDefect: (error, opcode) => this.#unexpected(error, opcode),
@@ -139,6 +140,8 @@ export class FilesystemRuntime {
       timers: this.#timers,
       clock: systemClock,
       chunkSize: database.setting("chunk_size") as number,
+      session: () => this.#session,
+      bootId: bootId(),
       emit: (event) => this.#emit(event),
       trace: tracePath === undefined ? undefined : TraceFile.open(tracePath),
     });
@@ -189,6 +192,7 @@ export class FilesystemRuntime {
 
   #begin(): void {
     const { reaper } = this.#filesystem;
+    this.#core.unseen.resume();
     if (this.#core.readOnlyReason === undefined) {
       reaper.resumeLeftovers();
       if (!this.#database.wasClean) {
@@ -278,7 +282,10 @@ export class FilesystemRuntime {
   #announce(): void {
     this.#ready = true;
     const { minor } = this.#session.negotiated!;
-    this.#emit({ event: "ready", protocol: `7.${minor}` });
+    const { lending } = this.#core;
+    if (this.#start.options.passthrough) lending.offer();
+    const passthroughObstacle = lending.obstacle;
+    this.#emit({ event: "ready", protocol: `7.${minor}`, passthroughObstacle });
   }
 
   #idleMs(): number {
@@ -347,6 +354,7 @@ export class FilesystemRuntime {
       this.#disks.drain();
     }
     core.flushAll();
+    core.lending.end({ released: end.how === "unmounted" && core.unseen.size === 0 });
     const settled = !this.#disks.busy && core.unsynced.size === 0;
     this.#store.closeAll();
     const writable = core.readOnlyReason === undefined || (core.following && !core.suspect);

@@ -162,17 +162,24 @@ export class NamespaceContext {
   }
 
   attributeReply(inode: Inode): AttributeReply {
-    return { attributes: this.attributes(inode), attributeTimeoutMs: this.#timeoutMs };
+    const attributeTimeoutMs = this.#attributeTimeout(inode);
+    return { attributes: this.attributes(inode), attributeTimeoutMs };
   }
 
   /** An entry that is not yet known to the kernel: count it when it is. */
   describe(inode: Readonly<Inode>): Entry {
+    const attributeTimeoutMs = this.#attributeTimeout(inode);
     return {
       attributes: this.attributes(inode),
       generation: 1,
       entryTimeoutMs: this.#timeoutMs,
-      attributeTimeoutMs: this.#timeoutMs,
+      attributeTimeoutMs,
     };
+  }
+
+  /** How long the kernel may believe what is said of `inode` next. */
+  #attributeTimeout(inode: Readonly<Inode>): number {
+    return this.content.refresh(inode.id) ? this.#timeoutMs : 0;
   }
 
   /** The reply that makes the kernel know `inode` once more. */

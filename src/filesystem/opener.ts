@@ -1,20 +1,16 @@
-/**
- * open, create and release: decides how a file is served. This version serves every open visibly:
- * cached while the file is wholly resident, direct while parts of it are in the bucket only (so that
- * reads hold no background slot of the kernel and can be interrupted).
- */
+/** open, create and release of regular files. How an open is served is decided in serving.ts. */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
-import { OpenFlag } from "../fuse/operations.ts";
+import { OpenFlag, PARKED } from "../fuse/operations.ts";
 import type { OpenReply, OpenRequest, Parked, ReleaseRequest } from "../fuse/operations.ts";
 import { O } from "../runtime/libc_constants.ts";
-import { accessIsDue } from "./access_times.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
-import type { HandleTable } from "./handle_table.ts";
+import type { Handle, HandleTable } from "./handle_table.ts";
 import { type Inode, isRegular } from "./inode.ts";
 import type { Treatment } from "./reader_rules.ts";
 import type { Resizer } from "./resizer.ts";
+import { canStore, type Kind, Serving } from "./serving.ts";
 
 /** How often the engine is told that something is dirty, milliseconds. */
 const SAY_DIRTY_MS = 250;
@@ -23,6 +19,7 @@ export class Opener {
   readonly #core: Core;
   readonly #handles: HandleTable;
   readonly #resizer: Resizer;
+  readonly #serving: Serving;
   #saidDirty = false;
   /** Open handles of whose reading nothing is kept. */
   #streaming = 0;
@@ -33,6 +30,7 @@ export class Opener {
     this.#core = core;
     this.#handles = parts.handles;
     this.#resizer = parts.resizer;
+    this.#serving = new Serving(core);
   }
 
   open(request: OpenRequest, inode: Inode): OpenReply | Parked {
@@ -55,7 +53,8 @@ export class Opener {
         const parked = this.#resizer.resize(request, file, 0);
         if (parked !== undefined) return parked;
       }
-      return this.reply(inode, request.flags, treatment);
+      const kind = this.#serving.choose(request, file, request.flags);
+      return kind === PARKED ? PARKED : this.#reply(inode, request.flags, { treatment, kind });
     } finally {
       core.files.dropIfIdle(file);
     }
@@ -71,37 +70,45 @@ export class Opener {
     return { program, recall: "stream", counts: false, named: false };
   }
 
+  /** The first handle of a file that has just been made. */
+  created(inode: Inode, flags: number, treatment?: Treatment): OpenReply {
+    this.#serving.keep(inode.id);
+    return this.#reply(inode, flags, { treatment, kind: "cached" });
+  }
+
   /** A new handle. Read-only ones have nothing to flush. */
-  reply(inode: Inode, flags: number, treatment?: Treatment): OpenReply {
+  #reply(
+    inode: Inode,
+    flags: number,
+    { treatment, kind }: { treatment: Treatment | undefined; kind: Kind },
+  ): OpenReply {
     const core = this.#core;
     const handle = this.#handles.open(inode, flags, treatment);
+    const { file } = handle;
     if (treatment?.recall === "stream") this.#streaming++;
-    const absent = inode.resident < inode.allocated;
-    // What another mount changes must not be read from pages that the kernel has kept.
-    let open = absent || core.following
-      ? OpenFlag.DIRECT_IO
-      : this.#hidesAccess(inode, flags)
-      ? 0
-      : OpenFlag.KEEP_CACHE;
+    let open = this.#serving.begin(file, flags, kind);
+    if (file.serving === "passthrough" && canStore(flags)) {
+      handle.storesUnseen = true;
+      core.unseen.opened(inode);
+    }
     if (!handle.writes) open |= OpenFlag.NOFLUSH;
     else if (inode.dirty === false) core.emit({ event: "changed", inode: inode.id });
     if (handle.writes) core.uses.write(inode, treatment);
     else core.uses.read(inode, treatment);
-    return { handle: handle.id, flags: open };
-  }
-
-  /** Reads of what the kernel keeps are not seen: they would not move an access time that is due. */
-  #hidesAccess(inode: Inode, flags: number): boolean {
-    return (flags & O.ACCMODE) !== O.WRONLY && (flags & O.NOATIME) === 0 &&
-      accessIsDue(inode, this.#core.clock);
+    return { handle: handle.id, flags: open, backingId: file.backingId };
   }
 
   release(request: ReleaseRequest): void {
     const core = this.#core;
-    const { file, writes, treatment } = this.#handles.release(request.handle);
+    const handle = this.#handles.release(request.handle);
+    const { file, writes, treatment } = handle;
     if (treatment?.recall === "stream" && --this.#streaming === 0) core.streams.clear();
+    // What was read in between nobody has seen.
+    if (file.serving === "passthrough") core.lending.lookForAccess(file);
+    if (file.serving === "passthrough" && !writes) core.uses.read(file.inode, treatment);
     // An access time alone is written with others.
     if (writes || file.pendingRows.size > 0) this.#flush(file);
+    this.#closed(handle);
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
       file.truncated = false;
@@ -109,6 +116,11 @@ export class Opener {
     }
     if (file.handles === 0) this.onClosed(file.inode);
     core.files.dropIfIdle(file);
+  }
+
+  #closed({ file, storesUnseen }: Handle): void {
+    if (file.handles === 0) this.#serving.end(file);
+    if (storesUnseen) this.#core.unseen.closed(file.inode);
   }
 
   /** close(2) has told of a full disk. What cannot be written now is tried again every second. */
@@ -123,8 +135,10 @@ export class Opener {
 
   /** Takes back a handle that nobody has heard of. */
   forget(handle: number): void {
-    const { file, treatment } = this.#handles.release(handle);
+    const released = this.#handles.release(handle);
+    const { file, treatment } = released;
     if (treatment?.recall === "stream") this.#streaming--;
+    this.#closed(released);
     this.#core.files.dropIfIdle(file);
   }
 

@@ -78,7 +78,7 @@ export interface Placement {
 export type Refusal =
   /** The generation moved: somebody wrote. */
   | "changed"
-  /** A handle that could write is open. */
+  /** A handle that could write is open, or, for an eviction, any handle; or a program has it mapped. */
   | "open"
   /** Chunks are not staged yet. */
   | "unstaged"
@@ -252,6 +252,8 @@ export interface FilesystemReport {
   keptFiles?: number;
   keptBytes?: number;
   openHandles: number;
+  /** Files whose content is lent to the kernel now. */
+  lentFiles: number;
   /** Charge of clean resident bytes of files that are open. */
   openBytes: number;
   pinnedBytes: number;
@@ -279,7 +281,12 @@ export interface FilesystemReport {
 /** Events: things the engine wants to know at once. Lossless, in order. */
 export type FilesystemEvent =
   /** The kernel has answered INIT: the mount works. */
-  | { event: "ready"; protocol: string }
+  | {
+    event: "ready";
+    protocol: string;
+    /** Why content cannot be lent to the kernel (passthrough); undefined where it can. */
+    passthroughObstacle: string | undefined;
+  }
   /** There is something dirty (edge: nothing was before, or pressure began). */
   | { event: "dirty" }
   /** A chunk is wanted. Answer with `install` or `recallFailed`. Asked once per (inode, incarnation, index). */

@@ -306,6 +306,8 @@ export class Reaper {
   ): void {
     const core = this.#core;
     const inode = file.inode;
+    // Whoever reads the content file by himself sees its end as the file's.
+    const least = core.lending.isLent(file) ? inode.size : 0;
     const content = core.content(inode, false);
     if (content === undefined) return this.#trimmed(file, cuts);
     if (!core.flushIfPossible(file)) return this.#trimAgain(file, indices);
@@ -316,8 +318,9 @@ export class Reaper {
       }
     }
     const last = core.maps.last(inode.id);
-    const end = last === undefined ? 0 : last.index * core.chunkSize + last.length;
+    const end = Math.max(least, last === undefined ? 0 : last.index * core.chunkSize + last.length);
     if (core.store.length(content) > end) core.store.truncate(content, end);
+    core.unseen.wrote(inode);
     if (!file.leftover) return this.#trimmed(file, cuts);
     // What was trimmed must not come back: only then may the file grow there again.
     core.helper.sync({ files: [content], folders: [], wal: false }, (errno) => {

@@ -5,6 +5,7 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
+import { PARKED } from "../fuse/operations.ts";
 import type { FallocateRequest, LseekRequest, Parked, RequestHeader } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import { FALLOC, SEEK } from "../runtime/libc_constants.ts";
@@ -33,6 +34,8 @@ export class Resizer {
   readonly #recalls: Recalls;
   readonly #writer: Writer;
   readonly #reaper: Reaper;
+  /** Requests whose change is made, and that may still wait until everybody sees it. */
+  readonly #made = new WeakSet<RequestHeader>();
 
   constructor(core: Core, parts: { recalls: Recalls; writer: Writer; reaper: Reaper }) {
     this.#core = core;
@@ -41,18 +44,59 @@ export class Resizer {
     this.#reaper = parts.reaper;
   }
 
-  /** Sets the size. PARKED: nothing has changed, and the request will run again. */
+  /**
+   * Sets the size. PARKED: the request will run again; what it then finds done is not done twice.
+   */
   resize(request: RequestHeader, file: FileState, size: number): void | Parked {
     const core = this.#core;
     const inode = file.inode;
+    if (this.#made.has(request)) return this.#shown(request, file);
     core.requireWritable();
     if (size > MAXIMUM_FILE_SIZE) throw new FsError(Errno.EFBIG);
     if (inode.deadFrom !== undefined) {
       return core.lot.park(request, { operation: "truncate", reason: "slices", file });
     }
-    if (size < inode.size) return this.#shrink(file, size);
-    core.flush(file);
-    core.database.transaction(() => this.#write(inode, size));
+    const lent = core.lending.isLent(file);
+    if (size < inode.size) this.#shrink(file, size, lent);
+    else {
+      core.flush(file);
+      core.database.transaction(() => this.#write(inode, size));
+    }
+    this.#made.add(request);
+    if (lent) return this.#shown(request, file);
+  }
+
+  /** Waits until the content file, where it is lent, is what the rows say: its readers ask nobody. */
+  #shown(request: RequestHeader, file: FileState): void | Parked {
+    const core = this.#core;
+    const inode = file.inode;
+    if (!core.lending.isLent(file)) return;
+    if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
+    if (inode.deadFrom !== undefined) {
+      return core.lot.park(request, { operation: "truncate", reason: "slices", file });
+    }
+    if (file.leftover) {
+      core.hurryTrims();
+      return core.lot.park(request, { operation: "truncate", reason: "sync", file });
+    }
+    const content = core.content(inode, false);
+    if (content === undefined || core.store.length(content) >= inode.size) return;
+    // A longer file would hide from a repair after a power cut that its bytes never reached the disk.
+    if (core.unsynced.has(inode.id)) return this.#whenDurable(request, file);
+    core.store.truncate(content, inode.size);
+    core.unseen.wrote(inode);
+  }
+
+  #whenDurable(request: RequestHeader, file: FileState): Parked {
+    const core = this.#core;
+    core.lot.park(request, { operation: "truncate", reason: "sync", file });
+    file.jobs++;
+    core.whenDurable(file.inode.id, () => {
+      file.jobs--;
+      core.lot.wake(file, "sync");
+      core.files.dropIfIdle(file);
+    });
+    return PARKED;
   }
 
   /** In transaction: the content changes, and the size. */
@@ -63,7 +107,7 @@ export class Resizer {
     core.inodes.writeWhole(inode);
   }
 
-  #shrink(file: FileState, size: number): void {
+  #shrink(file: FileState, size: number, lent: boolean): void {
     const core = this.#core;
     const inode = file.inode;
     const keep = Math.ceil(size / core.chunkSize);
@@ -77,7 +121,8 @@ export class Resizer {
     const few = rows.length <= ROWS_AT_ONCE;
     const border = this.#shortened(file, size);
     // Emptied, a file gets new content: what it had stays whole until the rows that say so are durable.
-    const old = keep === 0 ? inode.incarnation : 0;
+    // Content that is lent stays the same file, for readers and writers alike.
+    const old = keep === 0 && !lent ? inode.incarnation : 0;
     const freed = core.database.transaction(() => {
       let resident = few ? this.#reaper.subtract(inode, rows) : 0;
       if (border !== undefined) {
@@ -152,6 +197,7 @@ export class Resizer {
   fallocate(handle: Handle, request: FallocateRequest): void | Parked {
     const core = this.#core;
     const file = handle.file;
+    if (this.#made.has(request)) return this.#shown(request, file);
     core.requireWritable();
     if (!handle.writes) throw new FsError(Errno.EBADF);
     if (request.length <= 0 || request.offset < 0) throw new FsError(Errno.EINVAL);
@@ -172,6 +218,9 @@ export class Resizer {
     core.changed(file.inode);
     core.inodes.touch(file.inode);
     core.flush(file);
+    if (kind === 0) return;
+    this.#made.add(request);
+    return this.#shown(request, file);
   }
 
   /** Zeros over [offset, end): whole chunks become holes, parts of chunks are zeroed. */
@@ -245,6 +294,7 @@ export class Resizer {
     core.markUnsynced(inode.id);
     const content = core.content(inode, true)!;
     for (const { offset, length } of parts) core.store.punch(content, offset, length);
+    core.unseen.wrote(inode);
   }
 
   /** SEEK_DATA and SEEK_HOLE by the working map: residency plays no part. */

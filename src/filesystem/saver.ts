@@ -25,6 +25,7 @@ export class Saver {
 
   dirtyFiles(argument: Commands["dirtyFiles"][0]): DirtyFile[] {
     const core = this.#core;
+    core.unseen.refreshAll();
     core.flushAll();
     core.inodes.flushPending(Infinity);
     const after = argument.after ?? { changedMs: -1, inode: 0 };
@@ -42,8 +43,14 @@ export class Saver {
     ) as unknown as (DirtyFile & { nlink: number })[];
     return rows.map(({ nlink: _, ...row }) => ({
       ...row,
-      writers: core.files.peek(row.inode)?.writers ?? 0,
+      writers: this.#writers(row.inode),
     }));
+  }
+
+  /** Handles that may write; where only mappings are left, one. */
+  #writers(inode: number): number {
+    const writers = this.#core.files.peek(inode)?.writers ?? 0;
+    return writers > 0 ? writers : this.#core.unseen.has(inode) ? 1 : 0;
   }
 
   dirtyChunks(argument: Commands["dirtyChunks"][0]): Commands["dirtyChunks"][1] {
@@ -53,11 +60,12 @@ export class Saver {
     const file = core.files.peek(inode.id);
     if (file !== undefined) core.flush(file);
     if (!inode.dirty) return undefined;
-    const writers = file?.writers ?? 0;
+    const writers = this.#writers(inode.id);
     const hot = writers > 0 && core.clock.wallMs() - inode.changedMs < HOT_CHUNK_MS
       ? this.#hottest(inode)
       : undefined;
-    const rows = core.maps.local(inode.id, argument);
+    // What may change without a trace while it is read is not read at all.
+    const rows = core.unseen.has(inode.id) ? [] : core.maps.local(inode.id, argument);
     return {
       generation: inode.generation,
       writers,
@@ -123,6 +131,7 @@ export class Saver {
     const core = this.#core;
     const inode = core.inodes.get(placement.inode);
     if (inode === undefined || inode.deadFrom !== undefined) return "gone";
+    if (core.unseen.has(inode.id)) return "changed";
     const file = core.files.peek(inode.id);
     const index = placement.index;
     const row = file === undefined ? core.maps.get(inode.id, index) ?? null : file.row(index);
@@ -255,6 +264,9 @@ export class Saver {
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
     const file = core.files.peek(id);
     if (file !== undefined && file.writers > 0) return "open";
+    core.unseen.settle(id);
+    if (core.unseen.has(id)) return "open";
+    if (inode.generation !== generation) return "changed";
     if (inode.local > 0) return "unstaged";
     return undefined;
   }

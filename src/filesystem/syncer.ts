@@ -50,6 +50,7 @@ export class Syncer {
     if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
     // A full disk is the caller's to hear of, before anything waits.
     core.database.commit();
+    if (file !== undefined) core.unseen.beforeSync(file.inode.id);
     const content = file === undefined ? undefined : this.#unsyncedContent(file.inode);
     const parked: Parked = core.lot.park(request, {
       operation: options.operation,
@@ -110,6 +111,7 @@ export class Syncer {
     const open = core.files.peek(source.id);
     // Its rows come before the new name in the log: never the name without them.
     if (open !== undefined) core.flush(open);
+    core.unseen.beforeSync(source.id);
     if (!core.unsynced.has(source.id)) return;
     const file = core.files.acquire(source);
     try {

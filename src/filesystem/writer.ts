@@ -73,6 +73,7 @@ export class Writer {
       return this.#space.park(request, { file, operation: "write", bytes: data.length, uses });
     }
     const inode = file.inode;
+    core.unseen.wrote(inode);
     inode.size = Math.max(inode.size, offset + data.length);
     core.changed(inode);
     this.#rows(file, pieces);
@@ -206,6 +207,8 @@ export class Writer {
   /** The disk has failed half way: chunks that are dirty anyway may hold new bytes, so no upload of them fits. */
   #spoiled(file: FileState, pieces: Piece[]): void {
     const core = this.#core;
+    core.conformity.forget(file.inode.id);
+    if (core.lending.isLent(file)) core.guard(() => this.#takeBack(file, pieces));
     const dirty = pieces.filter(({ row }) => row !== null && row.chunk === 0);
     if (dirty.length === 0) return;
     core.changed(file.inode);
@@ -214,6 +217,19 @@ export class Writer {
     }
     core.inodes.touch(file.inode);
     core.markUnsynced(file.inode.id);
+  }
+
+  /** What no row names must not be seen by those who read the content file by themselves. */
+  #takeBack(file: FileState, pieces: Piece[]): void {
+    const { store, chunkSize } = this.#core;
+    const content = this.#core.content(file.inode, false);
+    if (content === undefined) return;
+    for (const { index, until, row } of pieces) {
+      const valid = row?.length ?? 0;
+      if (until > valid) store.punch(content, index * chunkSize + valid, until - valid);
+    }
+    if (store.length(content) > file.inode.size) store.truncate(content, file.inode.size);
+    this.#core.unseen.wrote(file.inode);
   }
 
   /** Bytes into the content file; what lies between a chunk's valid bytes and the write becomes zeros. */

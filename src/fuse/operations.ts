@@ -343,6 +343,12 @@ export interface SessionPort {
   fail(request: RequestHeader, errno: number): void;
   /** Tells the kernel to forget cached attributes of `inode` (the only invalidation that never deadlocks). */
   invalidateAttributes(inode: number): void;
+  /** Registers an open file for OpenFlag.PASSTHROUGH. Its id (> 0), or a negative errno. */
+  openBacking(fd: number): number;
+  /** Gives back the id of `openBacking`. 0, or a negative errno. */
+  closeBacking(id: number): number;
+  /** Whether the kernel has agreed to passthrough. */
+  readonly passthrough: boolean;
   /** Requests that are parked now. */
   readonly parked: number;
 }

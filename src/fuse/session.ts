@@ -86,6 +86,10 @@ export class Session implements SessionPort {
     return this.#context?.negotiated;
   }
 
+  get passthrough(): boolean {
+    return this.#context?.negotiated.passthrough === true;
+  }
+
   get parked(): number {
     return this.#parked.size;
   }
@@ -150,12 +154,10 @@ export class Session implements SessionPort {
     this.#send(this.#short, length);
   }
 
-  /** Registers an open file for OpenFlag.PASSTHROUGH. Its id (> 0), or a negative errno. */
   openBacking(fd: number): number {
     return this.device.openBacking(fd);
   }
 
-  /** Gives back the id of `openBacking`. 0, or a negative errno. */
   closeBacking(id: number): number {
     return this.device.closeBacking(id);
   }

@@ -42,7 +42,7 @@ const log = (table: RecordTable, key: string) =>
 export const METADATA_SCHEMA = `
 CREATE TABLE setting (
   name  TEXT PRIMARY KEY,     -- file_system_id, chunk_size (bytes), schema_version, created_ms, store (URL
-                              -- without credentials), clean (1 after an orderly stop), mounted_boot_id,
+                              -- without credentials), clean (1 after an orderly stop), lent_boot_id (lending.ts),
                               -- generation_reserved (see database.ts), epoch, suspect (why the mount is read-only),
                               -- metadata_* (how far the bucket is: change_log.ts)
   value ANY NOT NULL
@@ -99,6 +99,12 @@ CREATE TABLE xattr (
 
 -- Inodes without a name, kept while they are open or known to the kernel; swept at mount, in slices.
 CREATE TABLE orphan (
+  inode INTEGER PRIMARY KEY REFERENCES inode (id)
+) STRICT;
+
+-- Files into whose content a program may store through a mapping that no request tells of: no row of
+-- them counts as confirmed. Durable before the open that makes it possible is answered; not shipped.
+CREATE TABLE mapped (
   inode INTEGER PRIMARY KEY REFERENCES inode (id)
 ) STRICT;
 

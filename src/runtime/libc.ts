@@ -3,7 +3,7 @@
  * throws for an errno. Paths are bytes or text (NUL is added here); descriptors are always
  * close-on-exec. Blocking calls only: those that run beside the isolate stand in
  * `libc_background.ts`, those on processes and mounts in `libc_process.ts`, those on names and their
- * attributes in `libc_names.ts` (all re-exported here).
+ * attributes in `libc_names.ts`, leases in `libc_lease.ts` (all re-exported here).
  */
 import { Errno } from "../domain/errno.ts";
 import type { Timestamp } from "./clock.ts";
@@ -13,6 +13,7 @@ import { buffer, checked, cstring, errno, type PathLike, symbols } from "./libc_
 
 export * from "./libc_background.ts";
 export * from "./libc_constants.ts";
+export * from "./libc_lease.ts";
 export * from "./libc_names.ts";
 export * from "./libc_process.ts";
 export { cstring, type PathLike } from "./libc_symbols.ts";

@@ -241,6 +241,8 @@ export class CareFixture {
       maps,
       settings: roomy,
       chunkSize: CHUNK,
+      session: () => this.#session,
+      bootId: "one",
       inodes: new InodeCache(database, { limit: 128 }),
       chunks: new ChunkTable(database),
       versions: new VersionTable(database),

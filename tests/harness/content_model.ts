@@ -9,13 +9,20 @@
  */
 import assert from "node:assert/strict";
 import type { FilesystemFixture } from "./filesystem_fixture.ts";
+import type { Mapping } from "./io_modes.ts";
 import type { Answer } from "./simulated_connection.ts";
 
 export interface ModelHandle {
   handle: number;
   writes: boolean;
+  reads: boolean;
   /** Requests under way: the kernel does not release it before. */
   busy: number;
+}
+
+export interface ModelMap {
+  mapping: Mapping;
+  writes: boolean;
 }
 
 /** States of a file: the oldest is the one that is promised, the newest what programs see. */
@@ -29,6 +36,8 @@ export interface ModelFile {
   /** All states it ever had. */
   ever: Uint8Array[];
   handles: ModelHandle[];
+  /** Mappings of its content file; they outlive handles, names and the daemon. */
+  maps: ModelMap[];
   /** Recalls of it have failed: EIO is an answer. */
   failed: boolean;
 }
@@ -36,6 +45,9 @@ export interface ModelFile {
 interface Pending {
   answer: Answer<unknown>;
   done: () => void;
+  /** A change of this file that may be made although it is not answered: the kernel holds its lock. */
+  changes: ModelFile | undefined;
+  apply: () => void;
 }
 
 const EIO = 5;
@@ -70,6 +82,7 @@ export class ContentModel {
       ever: [bytes],
       replaced: undefined,
       handles: [],
+      maps: [],
       failed: false,
     };
     this.files.set(inode, file);
@@ -91,11 +104,18 @@ export class ContentModel {
   follow<T>(
     answer: Answer<T>,
     apply: (value: T) => void,
-    options: { file?: ModelFile; handle?: ModelHandle; settled?: () => void } = {},
+    options: {
+      file?: ModelFile;
+      handle?: ModelHandle;
+      settled?: () => void;
+      changes?: boolean;
+    } = {},
   ): void {
     if (options.handle !== undefined) options.handle.busy++;
     this.pending.push({
       answer: answer as Answer<unknown>,
+      changes: options.changes ? options.file : undefined,
+      apply: () => apply(undefined as T),
       done: () => {
         if (options.handle !== undefined) options.handle.busy--;
         options.settled?.();
@@ -105,6 +125,11 @@ export class ContentModel {
       },
     });
     this.drain();
+  }
+
+  /** Whether a change of the file is under way that may be visible already, and need not be. */
+  isChanging(file: ModelFile): boolean {
+    return this.pending.some(({ changes }) => changes === file);
   }
 
   /** Applies what has been answered meanwhile. */
@@ -145,6 +170,10 @@ export class ContentModel {
 
   namesSynced(from: number): void {
     this.nameHistory = this.nameHistory.slice(from - 1);
+  }
+
+  unmapAll(file: ModelFile): void {
+    for (const { mapping } of file.maps.splice(0)) mapping.unmap();
   }
 
   // Comparison.
@@ -188,6 +217,14 @@ export class ContentModel {
   /** The world after a crash: compares it with what was promised, and goes on from there. */
   crashed(how: "clean" | "kill" | "power cut", fixture: FilesystemFixture): void {
     this.fixture = fixture;
+    for (const { changes, apply } of this.pending) {
+      // Made or not: both are right.
+      if (changes === undefined) continue;
+      const before = changes.bytes;
+      apply();
+      changes.sinceFlush.push(before);
+      changes.sinceSync.push(before);
+    }
     this.pending = [];
     // After a power cut the file system says how much was cut off.
     if (how === "power cut") this.fixture.defects.length = 0;
@@ -198,6 +235,7 @@ export class ContentModel {
     const named = new Set(this.names.values());
     for (const file of this.files.values()) {
       file.handles = [];
+      if (how !== "kill") this.unmapAll(file);
       file.failed = false;
       if (!named.has(file.inode)) continue;
       const got = this.#readAll(file.inode);

@@ -4,9 +4,9 @@
  * sequence is a sequence too.
  */
 import assert from "node:assert/strict";
-import { ContentModel, type ModelFile, type ModelHandle } from "./content_model.ts";
+import { ContentModel, type ModelFile, type ModelHandle, type ModelMap } from "./content_model.ts";
 import { EnginePlayer } from "./content_engine.ts";
-import { FilesystemFixture, type FixtureOptions } from "./filesystem_fixture.ts";
+import { FilesystemFixture, type FixtureOptions, QUIET_MS } from "./filesystem_fixture.ts";
 import type { Operation } from "./content_operations.ts";
 import { SeededRandom } from "./seeded_random.ts";
 
@@ -14,6 +14,15 @@ const NAMES = ["a", "b", "c", "d", "e", "f"];
 const LARGEST = 14;
 const RDWR = 2;
 const TRUNC = 0o1000;
+/** Flags, and whether a handle writes and reads. */
+const OPENS: [flags: number, writes: boolean, reads: boolean][] = [
+  [0, false, true],
+  [0, false, true],
+  [0, false, true],
+  [1, true, false],
+  [2, true, true],
+  [2, true, true],
+];
 
 export class ContentPlayer extends EnginePlayer {
   constructor(options: FixtureOptions) {
@@ -21,6 +30,7 @@ export class ContentPlayer extends EnginePlayer {
   }
 
   close(): void {
+    for (const file of this.model.files.values()) this.model.unmapAll(file);
     this.fixture.close();
   }
 
@@ -37,6 +47,7 @@ export class ContentPlayer extends EnginePlayer {
   }
 
   rest(): void {
+    for (const file of this.model.files.values()) this.model.unmapAll(file);
     this.fixture.quiesce();
     this.model.drain();
     assert.equal(this.model.pending.length, 0, "requests wait for ever");
@@ -48,9 +59,15 @@ export class ContentPlayer extends EnginePlayer {
 
   // Picking.
 
-  #open(n: number, writes: boolean): { file: ModelFile; handle: ModelHandle } | undefined {
+  #open(
+    n: number,
+    wanted: "any" | "reads" | "writes",
+  ): { file: ModelFile; handle: ModelHandle } | undefined {
     const open = this.model.reachable.flatMap((file) =>
-      file.handles.filter((handle) => handle.writes || !writes).map((handle) => ({ file, handle }))
+      file.handles.filter((handle) => wanted === "any" || handle[wanted]).map((handle) => ({
+        file,
+        handle,
+      }))
     );
     return open[n % Math.max(1, open.length)];
   }
@@ -83,42 +100,51 @@ export class ContentPlayer extends EnginePlayer {
     const { inode, handle } = this.fixture.create(name);
     this.model.names.set(name, inode);
     this.model.renamed();
-    this.model.born(inode).handles.push({ handle, writes: true, busy: 0 });
+    this.model.born(inode).handles.push({ handle, writes: true, reads: true, busy: 0 });
   }
 
   _tmpfile(): void {
     const { entry, open } = this.fixture.kernel.tmpfile(1).value;
-    this.model.born(entry.inode).handles.push({ handle: open.handle, writes: true, busy: 0 });
+    this.model.born(entry.inode).handles.push({
+      handle: open.handle,
+      writes: true,
+      reads: true,
+      busy: 0,
+    });
   }
 
   _open(a: number, b: number): void {
     const file = this.file(a);
     if (file === undefined) return;
-    const writes = b % 3 > 0;
+    const [flags, writes, reads] = OPENS[b % OPENS.length];
     this.model.follow(
-      this.fixture.kernel.open(file.inode, { flags: writes ? RDWR : 0 }),
-      ({ handle }) => file.handles.push({ handle, writes, busy: 0 }),
+      this.fixture.kernel.open(file.inode, { flags }),
+      ({ handle }) => file.handles.push({ handle, writes, reads, busy: 0 }),
       { file },
     );
   }
 
   _openTruncate(a: number): void {
     const file = this.file(a);
-    if (file === undefined) return;
+    if (file === undefined || this.model.isChanging(file)) return;
     this.model.follow(
       this.fixture.kernel.open(file.inode, { flags: RDWR | TRUNC }),
-      ({ handle }) => {
+      (opened) => {
         this.model.resize(file, 0);
-        file.handles.push({ handle, writes: true, busy: 0 });
+        if (opened === undefined) return; // the world has ended meanwhile
+        file.handles.push({ handle: opened.handle, writes: true, reads: true, busy: 0 });
       },
-      { file },
+      { file, changes: true },
     );
   }
 
   _close(a: number): void {
-    const open = this.#open(a, false);
-    if (open === undefined || open.handle.busy > 0) return;
-    const { file, handle } = open;
+    const open = this.#open(a, "any");
+    if (open !== undefined) this.#closeHandle(open.file, open.handle);
+  }
+
+  #closeHandle(file: ModelFile, handle: ModelHandle): void {
+    if (handle.busy > 0) return;
     const bytes = file.bytes;
     const flushed = this.fixture.answered(this.fixture.kernel.flush(file.inode, handle.handle));
     this.model.drain();
@@ -134,11 +160,23 @@ export class ContentPlayer extends EnginePlayer {
     }
   }
 
+  /** A file that nobody has used for a while is opened to be read, and perhaps to be written to. */
+  _lend(a: number, b: number): void {
+    const file = this.file(a);
+    if (file === undefined) return;
+    for (let n = file.handles.length; n > 0; n--) this.#closeHandle(file, file.handles[0]);
+    if (!this.model.reachable.includes(file)) return;
+    this._quiet();
+    this._open(a, 0);
+    if (b % 3 > 0) this._open(a, 3 + b % 3);
+  }
+
   #write(a: number, offset: (file: ModelFile) => number, data: Uint8Array): void {
-    const open = this.#open(a, true);
+    const open = this.#open(a, "writes");
     if (open === undefined) return;
     const { file, handle } = open;
     const at = offset(file);
+    if (this.model.isChanging(file)) return;
     if (at + data.length > LARGEST * this.chunk) return;
     this.model.follow(
       this.fixture.kernel.write(file.inode, { handle: handle.handle, offset: at, data }),
@@ -163,11 +201,12 @@ export class ContentPlayer extends EnginePlayer {
   }
 
   _read(a: number, b: number, c: number, d: number): void {
-    const open = this.#open(a, false);
+    const open = this.#open(a, "reads");
     if (open === undefined) return;
     const { file, handle } = open;
     const offset = this.#offset(b, c);
     const size = 1 + d % (3 * this.chunk);
+    if (this.model.isChanging(file)) return;
     this.model.follow(
       this.fixture.kernel.read(file.inode, { handle: handle.handle, offset, size }),
       (got) => this.model.compareRead(file, offset, got, size),
@@ -179,15 +218,16 @@ export class ContentPlayer extends EnginePlayer {
     const file = this.file(a);
     if (file === undefined) return;
     const size = b % 5 === 0 ? 0 : this.#offset(b, c);
+    if (this.model.isChanging(file)) return;
     this.model.follow(
       this.fixture.kernel.setattr(file.inode, { size }),
       () => this.model.resize(file, size),
-      { file },
+      { file, changes: true },
     );
   }
 
   _fallocate(a: number, b: number, c: number, d: number): void {
-    const open = this.#open(a, true);
+    const open = this.#open(a, "writes");
     // It may take effect in several steps: nothing else at the same time.
     if (open === undefined || this.model.pending.length > 0) return;
     const { file, handle } = open;
@@ -206,9 +246,10 @@ export class ContentPlayer extends EnginePlayer {
 
   /** Between the same places in both files, and mostly whole chunks: those may be shared. */
   _copy(a: number, b: number, c: number, d: number): void {
-    const source = this.#open(a, false);
-    const target = this.#open(b, true);
+    const source = this.#open(a, "reads");
+    const target = this.#open(b, "writes");
     if (source === undefined || target === undefined) return;
+    if (this.model.isChanging(source.file) || this.model.isChanging(target.file)) return;
     const aligned = c % 4 > 0;
     const offset = aligned ? (c >>> 4) % 6 * this.chunk : this.#offset(c >>> 4, d);
     const targetOffset = aligned ? (d >>> 4) % 6 * this.chunk : this.#offset(d >>> 4, c);
@@ -241,9 +282,10 @@ export class ContentPlayer extends EnginePlayer {
   }
 
   _lseek(a: number, b: number, c: number, d: number): void {
-    const open = this.#open(a, false);
+    const open = this.#open(a, "any");
     if (open === undefined) return;
     const { inode, bytes } = open.file;
+    if (this.model.isChanging(open.file)) return;
     const offset = this.#offset(b, c);
     const whence = 3 + d % 2;
     const answer = this.fixture.kernel.lseek(inode, { handle: open.handle.handle, offset, whence });
@@ -258,7 +300,7 @@ export class ContentPlayer extends EnginePlayer {
   }
 
   _fsync(a: number): void {
-    const open = this.#open(a, false);
+    const open = this.#open(a, "any");
     if (open === undefined) return;
     const { file, handle } = open;
     const bytes = file.bytes;
@@ -271,6 +313,67 @@ export class ContentPlayer extends EnginePlayer {
       },
       open,
     );
+  }
+
+  /** posix_fadvise(WILLNEED). */
+  _readAhead(a: number, b: number, c: number): void {
+    const open = this.#open(a, "reads");
+    if (open === undefined) return;
+    const { file, handle } = open;
+    if (this.model.isChanging(file)) return;
+    const how = { handle: handle.handle, offset: this.#offset(b, c), size: 5000 };
+    const answer = this.fixture.kernel.readAhead(file.inode, how);
+    this.model.follow(answer, (got) => this.model.compareRead(file, how.offset, got, 5000), open);
+  }
+
+  _getattr(a: number): void {
+    const file = this.file(a);
+    if (file === undefined || this.model.pending.length > 0) return;
+    this.model.compareAttributes(file);
+  }
+
+  _map(a: number): void {
+    const open = this.#open(a, "reads");
+    if (open === undefined || open.file.maps.length > 3) return;
+    const { file, handle } = open;
+    const mapping = this.fixture.kernel.map(file.inode, handle.handle);
+    if (mapping !== undefined) file.maps.push({ mapping, writes: handle.writes && handle.reads });
+  }
+
+  /** A mapping, with its file as programs know it: not one that a dead daemon's programs still hold. */
+  #mapped(n: number, writes: boolean): { file: ModelFile; map: ModelMap } | undefined {
+    const maps = this.model.reachable.flatMap((file) =>
+      file.maps.filter((map) => map.writes || !writes).map((map) => ({ file, map }))
+    );
+    return maps[n % Math.max(1, maps.length)];
+  }
+
+  _unmap(a: number): void {
+    const found = this.#mapped(a, false);
+    if (found === undefined) return;
+    found.map.mapping.unmap();
+    found.file.maps = found.file.maps.filter((map) => map !== found.map);
+  }
+
+  /** What is mapped is what read(2) gives, at once, but while a request is changing it. */
+  _mapRead(a: number, b: number, c: number): void {
+    const found = this.#mapped(a, false);
+    if (found === undefined || this.model.pending.length > 0) return;
+    const { file, map } = found;
+    const offset = this.#offset(b, c);
+    this.model.compareRead(file, offset, map.mapping.read(offset, 9000), 9000);
+  }
+
+  _mapStore(a: number, b: number, c: number, d: number): void {
+    const found = this.#mapped(a, true);
+    if (found === undefined || this.model.pending.length > 0) return;
+    const { file, map } = found;
+    const offset = this.#offset(b, c);
+    // What lies behind the end is not mapped.
+    const data = this.#data(d, Math.min(1 + d % 9000, file.bytes.length - offset));
+    if (offset >= file.bytes.length) return;
+    map.mapping.store(offset, data);
+    this.model.write(file, offset, data);
   }
 
   _unlink(a: number): void {
@@ -337,6 +440,11 @@ export class ContentPlayer extends EnginePlayer {
   _pass(a: number): void {
     this.fixture.clock.pass(1 + a % 400);
     this.fixture.turn();
+  }
+
+  /** Long enough for content to be lent. */
+  _quiet(): void {
+    this.fixture.pass(QUIET_MS + 50);
   }
 
   _work(): void {

@@ -279,6 +279,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
       keptBytes: [...this.files.values()].filter((file) => file.kept)
         .reduce((sum, file) => sum + localBytes(file), 0),
       openHandles: 0,
+      lentFiles: 0,
       openBytes: 0,
       pinnedBytes: [...this.files.values()].filter((file) => file.pinned)
         .reduce((sum, file) => sum + residentBytes(file), 0),
@@ -307,6 +308,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
         pinned,
         kept: file.kept,
         openHandles: handles,
+        lentFiles: 0,
         writers,
         changedMs,
         lastUsedMs,

@@ -52,6 +52,8 @@ export interface FixtureOptions {
   directory: string;
   chunkSize?: number;
   settings?: Partial<FilesystemSettings>;
+  /** Lends content to the kernel; a file is quiet after `QUIET_MS`. */
+  passthrough?: boolean;
   /** Free bytes of the cache's disk; 1 TiB unless set. */
   diskFree?: () => number;
   /** Room for so many accesses in a trace; without it none are recorded. */
@@ -60,7 +62,11 @@ export interface FixtureOptions {
   identify?: CoreParts["identify"];
 }
 
+/** How long a file is not written to before its content is lent. */
+export const QUIET_MS = 300;
+
 interface Previous {
+  bootId: number;
   generation: number;
   clock: StillClock;
   bucket: Map<string, Uint8Array>;
@@ -86,6 +92,7 @@ export class FilesystemFixture {
   onBallast: () => void = () => {};
   readonly #options: FixtureOptions;
   readonly #generation: number;
+  readonly #bootId: number;
   #closed = false;
   /** The mount that `crash` has made of this one. */
   next: FilesystemFixture | undefined;
@@ -93,6 +100,7 @@ export class FilesystemFixture {
   constructor(options: FixtureOptions, previous?: Previous) {
     this.#options = options;
     this.#generation = previous?.generation ?? 1;
+    this.#bootId = previous?.bootId ?? 1;
     this.clock = previous?.clock ?? new StillClock();
     this.cache = `${options.directory}/mount${this.#generation}`;
     Deno.mkdirSync(`${this.cache}/content`, { recursive: true });
@@ -127,11 +135,16 @@ export class FilesystemFixture {
       },
     });
     this.session = new Session(this.kernel.device, this.filesystem, {
+      passthrough: options.passthrough ?? false,
       onDefect: (error, opcode) => this.defects.push(`${opcode}: ${(error as Error).stack}`),
     });
     this.kernel.attach(this.session);
     this.engine.attach(new CommandRunner(this.filesystem, { stop: (_, done) => done() }));
     this.kernel.init();
+    if (options.passthrough) {
+      this.core.lending.offer();
+      assert.equal(this.core.lending.obstacle, undefined);
+    }
     if (previous !== undefined) this.#begin();
   }
 
@@ -145,6 +158,9 @@ export class FilesystemFixture {
       maps,
       settings,
       chunkSize,
+      session: () => this.session,
+      bootId: `start ${this.#bootId}`,
+      quietMs: QUIET_MS,
       inodes: new InodeCache(database, { limit: 128 }),
       chunks: new ChunkTable(database),
       versions: new VersionTable(database),
@@ -183,6 +199,7 @@ export class FilesystemFixture {
 
   /** What the isolate does first with a cache that was mounted before. */
   #begin(): void {
+    this.core.unseen.resume();
     if (this.core.readOnlyReason !== undefined) return;
     this.filesystem.reaper.resumeLeftovers();
     if (!this.database.wasClean) {
@@ -253,8 +270,11 @@ export class FilesystemFixture {
       this.core.inodes.flushPending(Infinity);
       this.core.usage.flush();
       this.core.uses.flush();
+      this.kernel.io.disconnect();
+      this.core.lending.end({ released: this.core.unseen.size === 0 });
       this.close({ clean: true });
     }
+    this.kernel.io.disconnect();
     for (const name of ["metadata.db", "history.db", "history.db-wal", "access.trace"]) {
       copy(name, this.cache, next);
     }
@@ -274,6 +294,8 @@ export class FilesystemFixture {
     this.close({ clean: false });
     const previous = {
       generation: this.#generation + 1,
+      // Nothing that a program has mapped survives a power cut.
+      bootId: this.#bootId + (how === "power cut" ? 1 : 0),
       clock: this.clock,
       bucket: this.engine.bucket,
     };
@@ -283,6 +305,7 @@ export class FilesystemFixture {
   close({ clean = false }: { clean?: boolean } = {}): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.kernel.io.disconnect();
     this.store.closeAll();
     this.core.trace?.close();
     this.database.close({ clean });

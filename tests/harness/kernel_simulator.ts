@@ -3,7 +3,8 @@
  * feeds them to a session and decodes what comes back, so that a file system can be tested without a
  * kernel. It is strict where Linux is: an answer to nobody, a second answer or a reply of the wrong
  * size throws. It does not simulate the page cache, the dentry cache or permissions: every call here
- * is one request. It counts lookups as Linux does (`lookups`).
+ * is one request, but reads of passthrough handles, which the kernel serves. It counts lookups as Linux
+ * does (`lookups`), and fails opens that do not go together (`io_modes.ts`).
  *
  *     const kernel = new KernelSimulator();
  *     const session = new Session(kernel.device, filesystem);
@@ -12,7 +13,8 @@
  *     kernel.lookup(1, "name").value.inode
  */
 import type { Timestamp } from "../../src/runtime/clock.ts";
-import { replies, type SeenEntry } from "./kernel_replies.ts";
+import { type Mapping } from "./io_modes.ts";
+import { replies, type SeenEntry, type SeenOpen } from "./kernel_replies.ts";
 import { type Answer, SimulatedConnection, type Wide } from "./simulated_connection.ts";
 import { WireWriter } from "./wire.ts";
 
@@ -39,6 +41,7 @@ export class KernelSimulator extends SimulatedConnection {
     const body = new WireWriter().u32(major).u32(this.minor).u32(131072).u32(flags);
     if (this.minor >= 36) body.u32(flags2).zeros(44);
     const answer = this.ask(26, { body, inode: 0 }, replies.init);
+    this.io.passthrough = !answer.pending && answer.errno === 0 && (answer.value.flags2 & 32) !== 0;
     this.#setxattrExtended = !answer.pending && answer.errno === 0 &&
       (answer.value.flags & (1 << 29)) !== 0;
     return answer;
@@ -135,7 +138,31 @@ export class KernelSimulator extends SimulatedConnection {
 
   open(inode: number, how: { flags?: number; openFlags?: number } = {}) {
     const body = new WireWriter().u32(how.flags ?? 0).u32(how.openFlags ?? 0);
-    return this.ask(14, { inode, body }, replies.open);
+    return this.ask(
+      14,
+      { inode, body },
+      (reply) => this.#opened(inode, how.flags ?? 0, replies.open(reply)),
+    );
+  }
+
+  /** Fails, as in the kernel, an open whose reply does not go with those before. */
+  #opened(inode: number, flags: number, seen: SeenOpen): SeenOpen {
+    try {
+      this.io.open(inode, seen, flags);
+    } catch (error) {
+      this.tellLater(18, { inode, body: this.#releaseIn(seen.handle, flags) });
+      throw error;
+    }
+    return seen;
+  }
+
+  #releaseIn(handle: Wide, flags: number): WireWriter {
+    return new WireWriter().u64(handle).u32(flags).u32(0).u64(-1n);
+  }
+
+  /** mmap(2) of an open file, shared; undefined where the mapping is not of a backing file. */
+  map(inode: number, handle: number): Mapping | undefined {
+    return this.io.map(inode, handle);
   }
 
   create(
@@ -150,6 +177,13 @@ export class KernelSimulator extends SimulatedConnection {
   }
 
   read(inode: number, how: { handle: Wide; offset: Wide; size: number }) {
+    const { handle, offset, size } = how;
+    const passed = this.io.read(inode, Number(handle), Number(offset), size);
+    return passed === undefined ? this.readAhead(inode, how) : this.known(passed);
+  }
+
+  /** READ, whatever the handle: posix_fadvise(WILLNEED) asks for it even where reads pass through. */
+  readAhead(inode: number, how: { handle: Wide; offset: Wide; size: number }) {
     const body = this.#readIn(how.handle, how.offset, how.size);
     return this.ask(15, { inode, body }, replies.bytes);
   }
@@ -168,7 +202,8 @@ export class KernelSimulator extends SimulatedConnection {
   }
 
   release(inode: number, how: { handle: Wide; flags?: number }) {
-    const body = new WireWriter().u64(how.handle).u32(how.flags ?? 0).u32(0).u64(-1n);
+    this.io.release(inode, Number(how.handle));
+    const body = this.#releaseIn(how.handle, how.flags ?? 0);
     return this.ask(18, { inode, body }, replies.nothing);
   }
 
@@ -295,6 +330,7 @@ export class KernelSimulator extends SimulatedConnection {
     return this.ask(opcode, { inode: parent, body }, (reply) => {
       const seen = replies.create(reply);
       this.look(seen.entry);
+      this.#opened(seen.entry.inode, how.flags ?? 0o100002, seen.open);
       return seen;
     });
   }

@@ -56,6 +56,10 @@ export class FakeContent implements ContentPort {
     if (this.#parks()) return PARKED;
   }
 
+  refresh(): boolean {
+    return true;
+  }
+
   #parks(): boolean {
     const parks = this.parksNext;
     this.parksNext = false;

@@ -5,6 +5,7 @@
  */
 import type { Device } from "../../src/fuse/device.ts";
 import type { SeenEntry } from "./kernel_replies.ts";
+import { IoModes, KernelRefusal } from "./io_modes.ts";
 import { WireReader, WireWriter } from "./wire.ts";
 
 /** 64-bit fields: a BigInt may lie beyond what numbers hold. */
@@ -34,8 +35,14 @@ export class Answer<T> {
     this.pending = false;
     this.order = ++Answer.#settled;
     this.errno = errno;
-    if (errno === 0) this.#value = this.decode(body);
-    else if (body.length > 0) throw new Error("an error reply must have no body");
+    if (errno === 0) {
+      try {
+        this.#value = this.decode(body);
+      } catch (error) {
+        if (!(error instanceof KernelRefusal)) throw error;
+        this.errno = error.errno;
+      }
+    } else if (body.length > 0) throw new Error("an error reply must have no body");
   }
 }
 
@@ -62,6 +69,7 @@ export class SimulatedConnection {
   readonly invalidated: number[] = [];
   /** Backing ids that are registered now, with their descriptor. */
   readonly backing = new Map<number, number>();
+  readonly io = new IoModes();
   readonly device: Device;
 
   protected readonly minor: number;
@@ -85,9 +93,13 @@ export class SimulatedConnection {
       write: (from, length) => this.#receive(from.slice(0, length)),
       openBacking: (fd) => {
         this.backing.set(this.#nextBacking, fd);
+        this.io.register(this.#nextBacking, fd);
         return this.#nextBacking++;
       },
-      closeBacking: (id) => this.backing.delete(id) ? 0 : -ENOENT,
+      closeBacking: (id) => {
+        this.io.unregister(id);
+        return this.backing.delete(id) ? 0 : -ENOENT;
+      },
       close: () => {},
     };
   }
@@ -134,6 +146,21 @@ export class SimulatedConnection {
     this.queueRequest(opcode, answer.unique, request);
     this.serve();
     return answer;
+  }
+
+  /** An answer that nobody was asked for: the kernel knew it. */
+  protected known<T>(value: T): Answer<T> {
+    this.#unique += 2;
+    const answer = new Answer(this.#unique, () => value);
+    answer.settle(0, new Uint8Array(0));
+    return answer;
+  }
+
+  /** Told later, when the session reads again: this may be called while it writes. */
+  protected tellLater(opcode: number, request: { inode: number; body: WireWriter }): void {
+    this.#unique += 2;
+    this.#answers.set(this.#unique, new Answer(this.#unique, () => undefined));
+    this.queueRequest(opcode, this.#unique, request);
   }
 
   protected tell(opcode: number, request: { inode: number; body: WireWriter }): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { DirectoryFiller, ReadRequest } from "../../../src/fuse/operations.ts";
+import * as libc from "../../../src/runtime/libc.ts";
 import { rig, someAttributes, someEntry } from "./recording_filesystem.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -53,7 +54,10 @@ Deno.test("attributes answer GETATTR and SETATTR", () => {
 });
 
 Deno.test("open replies carry handle, flags and backing id", () => {
-  const { kernel, answers } = rig();
+  const { kernel, answers } = rig({ session: { passthrough: true } });
+  const backing = libc.open("/dev/null", libc.O.RDWR);
+  kernel.io.register(77, backing);
+  libc.close(backing);
   const open = { handle: 2 ** 52 + 1, flags: 0x81, backingId: 77 };
   answers.open = open;
   answers.create = answers.tmpfile = { entry: someEntry, open: { handle: 4, flags: 2 } };
@@ -61,6 +65,7 @@ Deno.test("open replies carry handle, flags and backing id", () => {
   const created = { entry: seenEntry, open: { handle: 4, flags: 2, backingId: 0 } };
   assert.deepEqual(kernel.create(1, { name: "c" }).value, created);
   assert.deepEqual(kernel.tmpfile(1).value, created);
+  kernel.io.disconnect();
 });
 
 Deno.test("content, counts and offsets come back as the file system said", () => {
