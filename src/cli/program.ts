@@ -160,6 +160,19 @@ export function buildProgram(
       finish(await recoverCommand(context, options));
     });
 
+  add("import <dir> [destination]", "take a directory into a mount, with all attributes and links")
+    .option("--force", "replace what is there and different")
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nWhat is there and equal is skipped, so the same command goes on after an interruption." +
+        "\n\nExample:\n  zero import ~/Pictures ~/Zero/Pictures",
+    )
+    .action(async (directory: string, destination: string | undefined, options) => {
+      const { importCommand } = await import("./commands/import.ts");
+      finish(await importCommand(context, { directory, destination, options }));
+    });
+
   const exporting = "put a file system, or part of it, into a plain directory, without a mount";
   addKeyOptions(add("export <path> <dir>", exporting))
     .option("--config <file>", "configuration (default ~/.config/zero/config.yml)")

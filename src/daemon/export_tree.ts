@@ -11,8 +11,8 @@ import { StoreError } from "../object_store/object_store.ts";
 import * as libc from "../runtime/libc.ts";
 import { ExportContent, type Gathering } from "./export_content.ts";
 import { type ExportSource, notNewestBelow } from "./export_source.ts";
-import { ExportState, STATE_NAME } from "./export_state.ts";
-import { attributesOf, ExportTarget, NameProblem } from "./export_target.ts";
+import { TransferState } from "./transfer_state.ts";
+import { attributesOf, NameProblem, TransferTarget } from "./transfer_target.ts";
 import { storeHint } from "./identity.ts";
 import { requireEntry } from "./recover_drill.ts";
 
@@ -48,6 +48,7 @@ export interface ExportReport {
   notes: string[];
 }
 
+const STATE_NAME = ".zero-export";
 const PROBLEMS_KEPT = 100_000;
 /** Files with several names whose first name is remembered. */
 const FIRST_NAMES_KEPT = 10_000;
@@ -66,7 +67,7 @@ export async function exportTree(
       exitCode: ExitCode.refused,
     });
   }
-  const state = ExportState.open(options.to, source);
+  const state = TransferState.open(options.to, { source: source.fileSystem, name: STATE_NAME });
   let finished = false;
   try {
     const run = new ExportRun(source, { ...options, start, state });
@@ -94,8 +95,8 @@ export async function exportTree(
 
 class ExportRun {
   readonly #source: ExportSource;
-  readonly #options: ExportOptions & { start: TreeEntry; state: ExportState };
-  readonly #target: ExportTarget;
+  readonly #options: ExportOptions & { start: TreeEntry; state: TransferState };
+  readonly #target: TransferTarget;
   readonly #content: ExportContent;
   readonly #report: ExportReport;
   readonly #firstNames = new Map<number, Uint8Array[]>();
@@ -104,13 +105,13 @@ class ExportRun {
 
   constructor(
     source: ExportSource,
-    options: ExportOptions & { start: TreeEntry; state: ExportState },
+    options: ExportOptions & { start: TreeEntry; state: TransferState },
   ) {
     const { start, force, to, names } = options;
     this.#source = source;
     this.#options = options;
     const { effectiveUid: uid, gid } = libc.processIds();
-    this.#target = new ExportTarget(to, { start, force, actor: { uid, gid } });
+    this.#target = new TransferTarget(to, { start, force, actor: { uid, gid } });
     this.#content = new ExportContent({
       source,
       parallel: options.parallel,
@@ -245,7 +246,7 @@ class ExportRun {
   }
 
   #tryLook(path: Uint8Array, entry: TreeEntry) {
-    let found: ReturnType<ExportTarget["look"]> | undefined;
+    let found: ReturnType<TransferTarget["look"]> | undefined;
     this.#name(entry, () => found = this.#target.look(path, entry));
     return found;
   }

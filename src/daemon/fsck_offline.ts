@@ -1,5 +1,6 @@
 /** `zero fsck` of a cache that nobody serves: takes its lock, checks, repairs where asked, lets go. */
 import { ExitCode, UserError } from "../domain/errors.ts";
+import { isFollowing } from "../metadata/follow.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { ChunkTable } from "../metadata/chunk_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
@@ -59,6 +60,12 @@ export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
   try {
     store = options.store === undefined ? undefined : await openRightStore(cache, options.store);
     const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: !writes });
+    if (isFollowing(open)) {
+      throw new UserError(`${cache.path} is the cache of a mount that only follows another one`, {
+        hint: "nothing in it is precious: where it seems wrong, remove it and mount anew",
+        exitCode: ExitCode.refused,
+      });
+    }
     const report = await runFsck({
       ...options,
       cache: cache.path,

@@ -1,22 +1,23 @@
 /**
- * The place where an export keeps what is not complete yet: the directory `.zero-export` in its target.
- * Owns the lock that keeps two exports apart, and the parts of files. It goes away when all is done; where
- * it is found, an export was interrupted, and goes on from there.
+ * The place where an export or import keeps what is not complete yet: a directory in its target. Owns the
+ * lock that keeps two of them apart, and the parts of files. It goes away when all is done; where it is
+ * found, one was interrupted, and goes on from there.
  */
 import { Errno, errnoName } from "../domain/errno.ts";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import * as libc from "../runtime/libc.ts";
 
-/** Name of the directory. A file system that has this name where it is exported from is refused. */
-export const STATE_NAME = ".zero-export";
+/** Name of the directory. A source that has this name where it is taken from is refused. */
+export type StateName = ".zero-export" | ".zero-import";
 
 interface Written {
-  fileSystem: string;
-  /** The target was made for this export, or was empty: it takes the attributes of what it mirrors. */
+  /** What is taken: a file system's id, or a directory. */
+  source: string;
+  /** The target was made for this, or was empty: it takes the attributes of what it mirrors. */
   ownRoot: boolean;
 }
 
-export class ExportState {
+export class TransferState {
   readonly ownRoot: boolean;
   readonly #directory: string;
   readonly #lock: number;
@@ -28,9 +29,12 @@ export class ExportState {
   }
 
   /** Makes the target where there is none, and begins or goes on. Throws UserError. */
-  static open(to: string, { fileSystem }: { fileSystem: string }): ExportState {
+  static open(
+    to: string,
+    { source, name }: { source: string; name: StateName },
+  ): TransferState {
     const empty = makeDirectory(to);
-    const directory = `${to}/${STATE_NAME}`;
+    const directory = `${to}/${name}`;
     const made = libc.mkdir(directory, 0o700);
     if (made < 0 && made !== -Errno.EEXIST) throw cannot(directory, made);
     const lock = libc.open(
@@ -42,19 +46,19 @@ export class ExportState {
     try {
       const locked = libc.flock(lock, libc.LOCK.EX | libc.LOCK.NB);
       if (locked === -Errno.EAGAIN) {
-        throw refused(`another export into ${to} is running`, "wait until it ends");
+        throw refused(`another ${name.slice(6)} into ${to} is running`, "wait until it ends");
       }
       if (locked < 0) throw cannot(`${directory}/lock`, locked);
       const known = readState(`${directory}/state.json`);
-      if (known !== undefined && known.fileSystem !== fileSystem) {
+      if (known !== undefined && known.source !== source) {
         throw refused(
-          `${to} holds the beginning of an export of file system ${known.fileSystem}`,
+          `${to} holds the beginning of an ${name.slice(6)} of ${known.source}`,
           `choose another directory, or remove ${directory}`,
         );
       }
-      const state = known ?? { fileSystem, ownRoot: empty };
+      const state = known ?? { source, ownRoot: empty };
       Deno.writeTextFileSync(`${directory}/state.json`, JSON.stringify(state));
-      return new ExportState(directory, { lock, ownRoot: state.ownRoot });
+      return new TransferState(directory, { lock, ownRoot: state.ownRoot });
     } catch (error) {
       libc.close(lock);
       throw error;
@@ -62,7 +66,7 @@ export class ExportState {
   }
 
   /** Where the bytes of a file gather until all are there. Another content has another place. */
-  part(file: { inode: number; generation: number }): Uint8Array {
+  part(file: { inode: number; generation: number | string }): Uint8Array {
     return new TextEncoder().encode(`${this.#directory}/${file.inode}.${file.generation}.part`);
   }
 

@@ -1,5 +1,5 @@
 /**
- * The plain directory that an export fills: says whether what is there already is what belongs there, and
+ * The directory that an export or import fills: says whether what is there already is what belongs there, and
  * makes names. Never touches what is different, unless it was told to. Follows no links below its root.
  */
 import { Errno, errnoName } from "../domain/errno.ts";
@@ -11,6 +11,9 @@ import { type Actor, applyAttributes, type Attributes } from "./plain_attributes
 /** What lies under a name. `same`: as far as type, size, time or target tell. */
 export type Found = "absent" | "same" | "different";
 
+/** What is to lie under a name, as far as it can be told without reading it. */
+export type Wanted = Pick<TreeEntry, "mode" | "rdev" | "size" | "mtimeS" | "mtimeNs" | "target">;
+
 /** Something about one name that could not be done: for the report. */
 export class NameProblem extends Error {
   override readonly name = "NameProblem";
@@ -19,7 +22,7 @@ export class NameProblem extends Error {
 const { S } = libc;
 const typeOf = (mode: number) => mode & S.IFMT;
 
-export class ExportTarget {
+export class TransferTarget {
   readonly #root: Uint8Array;
   readonly #base: number;
   readonly #single: boolean;
@@ -27,7 +30,10 @@ export class ExportTarget {
   readonly #actor: Actor;
 
   /** A single file keeps its name below `to`; of a directory, the content comes to lie there. */
-  constructor(to: string, options: { start: TreeEntry; force: boolean; actor: Actor }) {
+  constructor(
+    to: string,
+    options: { start: Pick<TreeEntry, "names" | "mode">; force: boolean; actor: Actor },
+  ) {
     this.#root = new TextEncoder().encode(to);
     this.#base = options.start.names.length;
     this.#single = !libc.isDirectory(options.start.mode);
@@ -46,7 +52,7 @@ export class ExportTarget {
   }
 
   /** Throws NameProblem where it cannot be looked at. */
-  look(path: Uint8Array, entry: TreeEntry): Found {
+  look(path: Uint8Array, entry: Wanted): Found {
     const status = libc.lstat(path);
     if (status === -Errno.ENOENT) return "absent";
     if (typeof status === "number") throw new NameProblem(errnoName(-status));
@@ -69,7 +75,7 @@ export class ExportTarget {
   }
 
   /** Makes room for a name that is to be made. False where it is there as it should be. */
-  prepare(path: Uint8Array, entry: TreeEntry): boolean {
+  prepare(path: Uint8Array, entry: Wanted): boolean {
     const found = this.look(path, entry);
     if (found === "same") return false;
     if (found === "different") {
@@ -80,7 +86,7 @@ export class ExportTarget {
   }
 
   /** Throws NameProblem. */
-  directory(path: Uint8Array, entry: TreeEntry): void {
+  directory(path: Uint8Array, entry: Wanted): void {
     if (this.prepare(path, entry)) return void checked("mkdir", libc.mkdir(path, 0o700));
     if (this.#actor.uid === 0) return;
     // What is to be put into it must be possible; the permissions come last.
@@ -90,7 +96,7 @@ export class ExportTarget {
   }
 
   /** A link, FIFO, socket or device. Throws NameProblem; then nothing is there. */
-  special(path: Uint8Array, entry: TreeEntry): void {
+  special(path: Uint8Array, entry: Wanted): void {
     if (typeOf(entry.mode) === S.IFLNK) {
       checked("symlink", libc.symlink(entry.target!, path));
     } else {
@@ -154,7 +160,7 @@ function checked(what: string, result: number): number {
 /** Some file systems keep whole seconds only. */
 function sameTime(
   found: { seconds: number; nanoseconds: number },
-  { mtimeS, mtimeNs }: TreeEntry,
+  { mtimeS, mtimeNs }: Wanted,
 ): boolean {
   return found.seconds === mtimeS && (found.nanoseconds === mtimeNs || found.nanoseconds === 0);
 }
