@@ -31,15 +31,12 @@ export class CrashRepair {
   /** Looks at every file with local-only content: an fstat and a row each. */
   run(): void {
     const core = this.#core;
-    for (let after = 0;;) {
-      const ids = core.database.statement(
-        `SELECT id FROM inode WHERE dirty = 1 AND local > 0 AND id > ?
-         ORDER BY id LIMIT ${INODES_PER_TRANSACTION}`,
-      ).all(after) as { id: number }[];
-      if (ids.length === 0) break;
-      after = ids[ids.length - 1].id;
+    const ids = this.#suspects();
+    for (let from = 0; from < ids.length; from += INODES_PER_TRANSACTION) {
       core.database.transaction(() => {
-        for (const { id } of ids) this.#look(core.inodes.require(id));
+        for (const id of ids.slice(from, from + INODES_PER_TRANSACTION)) {
+          this.#look(core.inodes.require(id));
+        }
       });
     }
     if (this.#files === 0) return;
@@ -48,6 +45,17 @@ export class CrashRepair {
       message: `bytes that were never synced are gone from ${this.#files} files since the last ` +
         `mount ended uncleanly; they are shorter now (the first is inode ${this.#first})`,
     });
+  }
+
+  /** Files with local-only content: numbers from two indexes, so that nobody waits for a look at all files. */
+  #suspects(): number[] {
+    const suspects = "SELECT id FROM inode WHERE dirty = 1 AND local > 0";
+    return ["kept = 0", "kept = 1"].flatMap((which) =>
+      (this.#core.database.arrayStatement(`${suspects} AND ${which}`).all() as unknown as [
+        number,
+      ][])
+        .map(([id]) => id)
+    );
   }
 
   #look(inode: Inode): void {

@@ -18,7 +18,7 @@ export class OrphanTable {
     );
     this.#dirty = database.statement(
       `SELECT count(*) AS files, coalesce(sum(i.local), 0) AS localBytes
-       FROM orphan o JOIN inode i ON i.id = o.inode WHERE i.dirty = 1`,
+       FROM orphan o CROSS JOIN inode i ON i.id = o.inode WHERE i.dirty = 1`,
     );
   }
 

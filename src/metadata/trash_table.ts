@@ -3,7 +3,7 @@
  * business of version_table.ts.
  */
 import type { MetadataDatabase } from "./database.ts";
-import { VersionKind } from "./schema.ts";
+import { SWEPT_KINDS, VersionKind } from "./schema.ts";
 
 /** Fields: table `version` in schema.ts. */
 export interface TrashRow {
@@ -35,7 +35,8 @@ export class TrashTable {
 
   list(range: { after: number; limit: number }): TrashRow[] {
     const rows = this.#database.statement(
-      `SELECT ${COLUMNS} FROM version WHERE kind = ${VersionKind.TRASH} AND id > ?
+      `SELECT ${COLUMNS} FROM version INDEXED BY version_swept
+       WHERE kind = ${VersionKind.TRASH} AND ${SWEPT_KINDS} AND id > ?
        ORDER BY id LIMIT ?`,
     ).all(range.after, range.limit) as unknown as Stored[];
     return rows.map(fromStored);
@@ -80,8 +81,8 @@ export class TrashTable {
   bytesOnlyThere(): number {
     const row = this.#database.statement(
       `SELECT coalesce(sum(c.stored), 0) AS bytes FROM
-         (SELECT x.chunk, count(*) AS n FROM version v JOIN version_chunk x ON x.version = v.id
-          WHERE v.kind = ${VersionKind.TRASH} GROUP BY x.chunk) t
+         (SELECT x.chunk, count(*) AS n FROM version CROSS JOIN version_chunk x ON x.version = version.id
+          WHERE kind = ${VersionKind.TRASH} AND ${SWEPT_KINDS} GROUP BY x.chunk) t
        JOIN chunk c ON c.id = t.chunk WHERE c.refs = t.n`,
     ).get() as { bytes: number };
     return row.bytes;

@@ -3,7 +3,7 @@
  * `version_chunk`. Work that grows with a file is cut into slices by the callers.
  */
 import type { MetadataDatabase } from "./database.ts";
-import { VersionKind } from "./schema.ts";
+import { SWEPT_KINDS, VersionKind } from "./schema.ts";
 
 /** What a version takes from the inode, all at one moment. */
 export interface VersionHead {
@@ -123,7 +123,7 @@ export class VersionTable {
   /** After an unclean stop: versions that were being built are garbage. */
   abandonBuilding(): void {
     this.#database.statement(
-      `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE kind = ${VersionKind.BUILDING}`,
+      `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE kind = ${VersionKind.BUILDING} AND ${SWEPT_KINDS}`,
     ).run();
   }
 
@@ -131,7 +131,8 @@ export class VersionTable {
   expireTrash(before: number, limit: number): number {
     const result = this.#database.statement(
       `UPDATE version SET kind = ${VersionKind.GARBAGE} WHERE id IN
-         (SELECT id FROM version WHERE kind = ${VersionKind.TRASH} AND trashed_at < ? LIMIT ?)`,
+         (SELECT id FROM version WHERE kind = ${VersionKind.TRASH} AND ${SWEPT_KINDS}
+           AND trashed_at < ? LIMIT ?)`,
     ).run(before, limit);
     return Number(result.changes);
   }
@@ -139,7 +140,7 @@ export class VersionTable {
   /** Deletes up to `limit` rows of garbage versions. False when there was nothing left to do. */
   sweepSlice(limit: number): boolean {
     const garbage = this.#database.statement(
-      `SELECT id FROM version WHERE kind = ${VersionKind.GARBAGE} LIMIT 1`,
+      `SELECT id FROM version WHERE kind = ${VersionKind.GARBAGE} AND ${SWEPT_KINDS} LIMIT 1`,
     ).get() as { id: number } | undefined;
     if (garbage === undefined) return false;
     const result = this.#database.statement(
