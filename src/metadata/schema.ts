@@ -34,10 +34,7 @@ export const VersionKind = {
   GARBAGE: 4,
 } as const;
 
-/**
- * What is neither saved nor a predecessor, and of which there is little. Whoever looks for one of these
- * kinds says this, too, word for word: or SQLite does not see that the index serves, and looks at all.
- */
+/** Kinds of which there is little. Queries for one say this word for word, or the partial index does not serve. */
 export const SWEPT_KINDS = "kind IN (0, 3, 4)";
 
 /** Notes that the bucket does not know a row as it is now. Two microseconds a key. */
