@@ -17,7 +17,7 @@ async function explore(unprivileged: boolean): Promise<void> {
   await using comparison = await PosixComparison.create();
   const started = performance.now();
   let seed = Number(onlySeed ?? firstSeed);
-  let count = 0;
+  let [count, taken] = [0, 0];
   do {
     const steps = generateSteps(new SeededRandom(seed), {
       steps: 80,
@@ -28,7 +28,10 @@ async function explore(unprivileged: boolean): Promise<void> {
     await comparison.expectSame(steps, { unprivileged, seed });
     seed++;
     count++;
+    taken += steps.length;
   } while (onlySeed === undefined && performance.now() - started < runMs);
+
+  if (soak) console.log(`${taken} steps of ${count} seeds were the same on both sides`);
 
   // Everything was removed again, so nothing may be left that waits for the bucket.
   const { mount } = comparison;
