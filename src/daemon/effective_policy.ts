@@ -17,6 +17,9 @@ import { readPolicyText } from "./policy_files.ts";
 import type { ResolvedSettings } from "./resolve_settings.ts";
 import { type Amount, resolveMarks, type SettingName, type SettingValues } from "./settings.ts";
 
+/** What df shows where nothing else is configured, in disk targets: most of it lies in the bucket. */
+const CAPACITY_TARGETS = 10;
+
 /** A policy with the text it was read from. */
 export interface LoadedPolicy {
   policy: Policy;
@@ -91,14 +94,15 @@ export function filesystemSettings(
   if (typeof volume === "number") {
     throw new UserError(`the disk of the cache ${cache} cannot be looked at: errno ${-volume}`);
   }
+  const marks = resolveMarks(values, {
+    diskBytes: volume.totalBytes,
+    minFreeMax: LIMITS.MIN_FREE_BYTES,
+  });
   return {
-    ...resolveMarks(values, {
-      diskBytes: volume.totalBytes,
-      minFreeMax: LIMITS.MIN_FREE_BYTES,
-    }),
+    ...marks,
     recallTimeoutMs: values["recall.timeout"]!,
     spaceTimeoutMs: values["space.timeout"]!,
-    capacity: values.capacity!,
+    capacity: values.capacity ?? CAPACITY_TARGETS * marks.target,
     halfLifeMs: policy.evict.order.halfLifeMs,
     readers: policy.readers.map(({ comm, recall, heat }) => ({
       names: comm.map(globSource),

@@ -60,7 +60,11 @@ export const SETTINGS = {
     fallback: undefined,
     meaning: "a policy file: what stays here, what goes, and when",
   },
-  "capacity": { kind: "size", fallback: "1024TiB", meaning: "what df shows as the size" },
+  "capacity": {
+    kind: "size",
+    fallback: undefined,
+    meaning: "what df shows as the size; by default ten times disk.target",
+  },
   "disk.target": {
     kind: "amount",
     fallback: "80%",

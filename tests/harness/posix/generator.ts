@@ -47,6 +47,8 @@ const XATTRS = [
 ];
 const FALLOCATE_MODES = [0, 0, 1, 3, 3, 16, 17, 2];
 const SLOTS = 5;
+/** What would change the other process only. */
+const OWN_PROCESS = new Set(["open", "close", "umask", "contents"]);
 
 class Generator {
   readonly #random: SeededRandom;
@@ -321,7 +323,7 @@ class Generator {
       }),
     ],
     [1, () => ({
-      op: "lock",
+      op: this.#pick(["lock", "process_lock"]),
       slot: this.#slot(),
       kind: this.#pick(["shared", "exclusive", "none"]),
       at: this.#random.below(100),
@@ -362,7 +364,8 @@ class Generator {
         steps.push({ op: "zero", what });
         continue;
       }
-      const step = this.#one();
+      let step = this.#one();
+      if (this.#chance(12) && !OWN_PROCESS.has(step.op)) step = { op: "elsewhere", step };
       if (this.#options.users && this.#chance(2)) step.as = 1 + this.#random.below(2);
       steps.push(step);
     }
