@@ -148,6 +148,10 @@ export function renderStatus(status: StatusReport): string {
     "bytes",
     ...renderClasses(classes),
   ];
+  for (const { path, sinceMs, savedMs } of status.writing) {
+    const saved = savedMs === undefined ? "never saved" : `last saved ${ago(savedMs)} ago`;
+    lines.push(`writing   ${path}: open for writing for ${ago(sinceMs)}, ${saved}`);
+  }
   lines.push(...renderTrace(filesystem.trace));
   for (const { program, pid, files, sinceMs } of filesystem.scanners ?? []) {
     lines.push(

@@ -65,6 +65,8 @@ export interface StatusReport {
   filesystem: FilesystemReport;
   /** Names behind the inodes of `filesystem.waiting`, for people. */
   waiting: { path: string; operation: string; pid: number; sinceMs: number; reason: string }[];
+  /** Files that are open for writing, and since when, with names for people. */
+  writing: { path: string; sinceMs: number; savedMs: number | undefined }[];
   engine: EngineStatus;
   lastStoreError: { message: string; atMs: number } | undefined;
   policy: PolicyReport;

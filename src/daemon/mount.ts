@@ -124,12 +124,20 @@ export class Mount {
     const { request, fileSystem, cache, store } = this.#parts;
     const filesystem = await this.filesystem.call("statistics", {});
     const engine = await this.engine.status();
+    const pathOf = async (inode: number) => {
+      const names = await this.filesystem.call("pathOf", { inode });
+      return names === undefined ? `inode ${inode}` : printPath(names);
+    };
+    const writing = await Promise.all(
+      (filesystem.writing ?? []).map(async ({ inode, sinceMs, savedMs }) => {
+        return { path: await pathOf(inode), sinceMs, savedMs };
+      }),
+    );
     const waiting = await Promise.all(filesystem.waiting.map(async (each) => {
-      const names = await this.filesystem.call("pathOf", { inode: each.inode });
       const { operation, pid, reason } = each;
       // The report gives the age of the wait.
       const sinceMs = Date.now() - each.sinceMs;
-      const path = names === undefined ? `inode ${each.inode}` : printPath(names);
+      const path = await pathOf(each.inode);
       return { path, operation, pid, sinceMs, reason };
     }));
     if (engine.trouble !== undefined) this.noteStoreError(engine.trouble.message);
@@ -156,6 +164,7 @@ export class Mount {
       filesystem,
       engine,
       waiting,
+      writing,
       lastStoreError: this.#lastStoreError,
       policy: this.#parts.policy.report,
       settings: explainSettings(this.#parts.policy.effective),

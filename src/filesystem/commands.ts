@@ -7,8 +7,17 @@ import type { Filesystem } from "./filesystem.ts";
 import { UsageClass } from "../metadata/schema.ts";
 import { applyShipped } from "./following.ts";
 import { FileType, type Inode } from "./inode.ts";
-import type { Commands, FileResidency, FilesystemReport, SpaceReport } from "./protocol.ts";
+import type {
+  Commands,
+  FileResidency,
+  FilesystemReport,
+  LongWriter,
+  SpaceReport,
+} from "./protocol.ts";
 
+/** A file that is written for so long is worth naming: it gets no version until it is closed. */
+const LONG_WRITING_MS = 60_000;
+const LONG_WRITERS_NAMED = 10;
 /** Parked requests that a report names, at most. */
 const WAITING_NAMED = 100;
 
@@ -296,10 +305,26 @@ export class CommandRunner {
       readOnly: core.readOnlyReason,
       ...(core.trace === undefined ? {} : { trace: core.trace.report() }),
       scanners: core.scanners.report(),
+      writing: this.#longWriters(),
       lostChunks: core.chunks.lostCount(),
       served: this.served,
       defects: this.defects,
     };
+  }
+
+  #longWriters(): LongWriter[] {
+    const { core } = this.#filesystem;
+    const before = core.clock.wallMs() - LONG_WRITING_MS;
+    const saved = core.database.arrayStatement(
+      "SELECT saved_ms FROM version WHERE inode = ? AND kind = 1",
+    );
+    return [...core.files.values()]
+      .filter((file) => file.writers > 0 && file.inode.dirty && file.writingSinceMs <= before)
+      .sort((a, b) => a.writingSinceMs - b.writingSinceMs).slice(0, LONG_WRITERS_NAMED)
+      .map(({ inode: { id }, writingSinceMs }) => {
+        const row = saved.get(id) as unknown as [number] | undefined;
+        return { inode: id, sinceMs: writingSinceMs, savedMs: row?.[0] };
+      });
   }
 
   /** Ends every wait: programs get EIO, commands their answer. */

@@ -46,4 +46,6 @@ export interface ContentPort {
   moved(directory: Inode): void;
   /** Read-only names such as `user.zero.state`; undefined for other names. */
   virtualXattr(inode: Inode, name: string): string | undefined;
+  /** `user.zero.pin` is set to this text, or removed (undefined). Throws FsError for what means nothing. */
+  setPin(inode: Inode, text: string | undefined): void;
 }

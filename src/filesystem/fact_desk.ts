@@ -3,7 +3,8 @@
  * news that make files unsorted again; knows no policy. Work that grows with a directory or with the
  * number of files is cut into slices.
  */
-import { UserError } from "../domain/errors.ts";
+import { Errno } from "../domain/errno.ts";
+import { FsError, UserError } from "../domain/errors.ts";
 import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
 import { PIN_NAME, pinValue } from "../metadata/pins.ts";
 import { UsageClass } from "../metadata/schema.ts";
@@ -228,6 +229,15 @@ export class FactDesk {
     core.journal.note({ inode: id, atMs: core.clock.wallMs(), what, who: until, bytes: 0 });
     if (isDirectory(inode)) this.directoryChanged(inode);
     else this.changed(inode);
+  }
+
+  /** The same by the attribute: `1` for ever, `0` or nothing for no pin, or the time at which it ends. */
+  setPin(inode: Inode, text: string | undefined): void {
+    if (text === undefined || text === "0") return this.pin({ inode: inode.id, pinned: false });
+    if (text === "1") return this.pin({ inode: inode.id, pinned: true });
+    const untilMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN;
+    if (Number.isNaN(untilMs)) throw new FsError(Errno.EINVAL, `'${text}' is no pin`);
+    this.pin({ inode: inode.id, pinned: true, untilMs });
   }
 
   /** Until when the user has pinned an inode, itself or by a directory above it; -Infinity: not. */

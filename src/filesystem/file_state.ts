@@ -38,6 +38,8 @@ export class FileState {
   backingId = 0;
   /** Its content file's access time was set back, to see whether somebody reads it while it is lent. */
   watchesAccess = false;
+  /** Since when there is somebody who may write, wall clock, milliseconds. */
+  writingSinceMs = 0;
   /** null: a hole. */
   readonly #rows = new Map<number, MapRow | null>();
   /** Indices whose cached row is newer than its table row. */

@@ -151,6 +151,7 @@ export class Filesystem implements FilesystemOperations {
       changed: (inode) => this.facts.changed(inode),
       moved: (directory) => this.facts.directoryChanged(directory),
       virtualXattr: (inode, name) => this.#virtualXattr(inode, name),
+      setPin: (inode, text) => this.facts.setPin(inode, text),
     };
   }
 

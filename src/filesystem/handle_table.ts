@@ -38,7 +38,8 @@ export class HandleTable {
     return this.#handles.size;
   }
 
-  open(inode: Inode, flags: number, treatment?: Treatment): Handle {
+  /** `nowMs`: wall clock, milliseconds. */
+  open(inode: Inode, flags: number, nowMs: number, treatment?: Treatment): Handle {
     const file = this.#files.acquire(inode);
     const writes = (flags & O.ACCMODE) !== O.RDONLY;
     const handle: Handle = {
@@ -55,7 +56,7 @@ export class HandleTable {
     };
     this.#handles.set(handle.id, handle);
     file.handles++;
-    if (writes) file.writers++;
+    if (writes && file.writers++ === 0) file.writingSinceMs = nowMs;
     return handle;
   }
 

@@ -83,7 +83,7 @@ export class Opener {
     { treatment, kind }: { treatment: Treatment | undefined; kind: Kind },
   ): OpenReply {
     const core = this.#core;
-    const handle = this.#handles.open(inode, flags, treatment);
+    const handle = this.#handles.open(inode, flags, core.clock.wallMs(), treatment);
     const { file } = handle;
     if (treatment?.recall === "stream") this.#streaming++;
     let open = this.#serving.begin(file, flags, kind);

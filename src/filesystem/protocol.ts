@@ -245,6 +245,14 @@ export interface FileResidency {
   lastUsedMs: number | undefined;
 }
 
+/** A file that gets no new version because it is never closed; times are wall clock, milliseconds. */
+export interface LongWriter {
+  inode: number;
+  sinceMs: number;
+  /** Of the version that the bucket can restore; undefined: none. */
+  savedMs: number | undefined;
+}
+
 export interface FilesystemReport {
   files: number;
   dirtyFiles: number;
@@ -269,6 +277,8 @@ export interface FilesystemReport {
   space: SpaceReport;
   /** Why the mount is read-only; undefined while it is not. */
   readOnly: string | undefined;
+  /** Files that somebody has had open for writing for a while, at most 10, the longest first. */
+  writing?: LongWriter[];
   /** What is recorded of accesses; undefined: nothing. */
   trace?: TraceReport;
   /** Programs that go through many cold files, at most 20. */

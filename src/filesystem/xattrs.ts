@@ -1,11 +1,12 @@
 /**
  * Extended attributes. Owns which names exist: `user.`, `trusted.` and `security.` are stored, and so
- * are access control lists, which the mode follows; `user.zero.` is answered by the content half and
- * cannot be set; the rest is not supported. Limits are Linux's own: 64 KiB for a value, 64 KiB for the list of names.
+ * are access control lists, which the mode follows; `user.zero.` is answered by the content half, and
+ * of it only the pin can be set; the rest is not supported. Limits are Linux's own: 64 KiB for a value, 64 KiB for the list of names.
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { GetxattrRequest, RequestHeader, SetxattrRequest } from "../fuse/operations.ts";
+import { PIN_NAME } from "../metadata/pins.ts";
 import { ACL_ACCESS, ACL_DEFAULT, decodeAcl, isPlain, modeOf } from "./acl.ts";
 import { type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { NamespaceContext } from "./namespace_context.ts";
@@ -14,6 +15,7 @@ import { withAcl } from "./permissions.ts";
 const MAXIMUM_NAME_BYTES = 255;
 const MAXIMUM_VALUE_BYTES = 65_536;
 const MAXIMUM_LIST_BYTES = 65_536;
+const MAXIMUM_PIN_BYTES = 64;
 const CREATE = 1;
 const REPLACE = 2;
 
@@ -42,6 +44,10 @@ function virtual(context: NamespaceContext, inode: Inode, name: Uint8Array): Uin
 }
 
 export function setxattr(context: NamespaceContext, request: SetxattrRequest): void {
+  if (equal(request.name, PIN_NAME)) {
+    const text = new TextDecoder().decode(request.value.subarray(0, MAXIMUM_PIN_BYTES));
+    return setPin(context, request, text);
+  }
   const inode = changeable(context, request);
   if (request.value.length > MAXIMUM_VALUE_BYTES) throw new FsError(Errno.E2BIG);
   if ((request.flags & ~(CREATE | REPLACE)) !== 0) throw new FsError(Errno.EINVAL);
@@ -57,6 +63,18 @@ export function setxattr(context: NamespaceContext, request: SetxattrRequest): v
     context.xattrs.set(inode.id, request.name, request.value);
     context.attributesChanged(inode, context.now());
   });
+}
+
+/** The user's veto on eviction, of a file or of all below a directory, as `zero pin` sets it. */
+function setPin(
+  context: NamespaceContext,
+  request: RequestHeader,
+  text: string | undefined,
+): void {
+  context.assertWritable();
+  const inode = context.inodes.require(request.inode);
+  if (!isRegular(inode) && !isDirectory(inode)) throw new FsError(Errno.EPERM);
+  context.content.setPin(inode, text);
 }
 
 /** A list that the mode alone can say is not kept, and the mode always says what the list means. */
@@ -76,6 +94,7 @@ function setAcl(context: NamespaceContext, inode: Inode, request: SetxattrReques
 }
 
 export function removexattr(context: NamespaceContext, request: GetxattrRequest): void {
+  if (equal(request.name, PIN_NAME)) return setPin(context, request, undefined);
   const inode = changeable(context, request);
   if (context.xattrs.get(inode.id, request.name) === undefined) {
     // Without a list the mode is the list: there is nothing to remove, and nothing wrong.

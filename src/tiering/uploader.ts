@@ -14,6 +14,7 @@ import { PackBuilder } from "./pack_builder.ts";
 import { PackUploader } from "./pack_uploader.ts";
 import { ProgressMeter } from "./progress_meter.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
+import { Resaves } from "./resaves.ts";
 import type { Sorter } from "./sorter.ts";
 import { StoreTrouble } from "./store_trouble.ts";
 import { firstSeen, type Tries, triesAfter, waitBeforeUpload } from "./upload_schedule.ts";
@@ -51,6 +52,7 @@ export class Uploader {
   readonly #waiting = new Budget(ENGINE_LIMITS.WAITING_FILES);
   readonly #jobs = new Map<number, FileJob>();
   readonly #tries = new Map<number, Tries>();
+  readonly #resaves = new Resaves();
   readonly #wakeup: Wakeup;
   readonly #progress: ProgressMeter;
   /** Files in each line or being read. */
@@ -256,14 +258,20 @@ export class Uploader {
     const { clock, settings } = this.#tiering;
     const tries = this.#tries.get(file.inode);
     const monotonicMs = clock.monotonicMs();
-    const waitMs = waitBeforeUpload(file, {
+    const { uploadDeadlineMs: deadlineMs } = settings;
+    const quietMs = waitBeforeUpload(file, {
       tries,
       wallMs: clock.wallMs(),
       monotonicMs,
       afterMs: settings.uploadAfterMs,
-      deadlineMs: settings.uploadDeadlineMs,
+      deadlineMs,
       pressure: this.#pressure,
     });
+    // While space is short each confirmed file counts.
+    const pauseMs = this.#pressure
+      ? 0
+      : this.#resaves.waitMs(file.inode, { nowMs: monotonicMs, deadlineMs });
+    const waitMs = Math.max(quietMs, pauseMs);
     if (waitMs > 0 && tries === undefined) this.#remember(file.inode, firstSeen(monotonicMs));
     return waitMs;
   }
@@ -335,6 +343,10 @@ export class Uploader {
     this.#remember(job.inode, tries);
     if (outcome === "saved") {
       this.#saved++;
+      this.#resaves.saved(job.inode, {
+        nowMs: clock.monotonicMs(),
+        deadlineMs: settings.uploadDeadlineMs,
+      });
       this.onConfirmed();
     } else if (outcome !== "gone") {
       this.look();

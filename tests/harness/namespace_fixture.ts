@@ -98,6 +98,7 @@ export class FakeContent implements ContentPort {
 
   changed(_inode: Inode): void {}
   moved(_directory: Inode): void {}
+  setPin(): void {}
   virtualXattr(_inode: Inode, name: string): string | undefined {
     return name === "user.zero.state" ? "resident" : undefined;
   }

@@ -193,6 +193,55 @@ lawTest("the journal says what happened to a file, and keeps the last of it", (f
   assert.equal(journal.at(-1)?.what, "unpinned");
 });
 
+lawTest(
+  "a pin is set and removed by its attribute, too, and holds for what comes later",
+  (fixture) => {
+    const { kernel } = fixture;
+    const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+    const set = (inode: number, value: string) =>
+      kernel.setxattr(inode, { name: "user.zero.pin", value: new TextEncoder().encode(value) });
+    const pinOf = (inode: number) =>
+      new TextDecoder().decode(kernel.getxattr(inode, { name: "user.zero.pin" }).value);
+    assertDone(set(directory, "1"));
+    const inode = fixture.saved("a", data(1, CHUNK));
+    assertDone(kernel.rename(1, { name: "a", newParent: directory, newName: "b" }));
+    assert.equal(pinOf(inode), "1");
+    assert.deepEqual(factsOf(fixture, inode).pin, {});
+    assertDone(set(directory, "0"));
+    assert.equal(pinOf(inode), "0");
+    assertDone(set(inode, "2099-01-31"));
+    assert.equal(pinOf(inode), "2099-01-31T00:00:00.000Z");
+    assertDone(kernel.removexattr(inode, "user.zero.pin"));
+    assert.equal(factsOf(fixture, inode).pin, undefined);
+    assert.equal(set(inode, "for ever").errno, 22);
+    assert.equal(kernel.setxattr(inode, { name: "user.zero.state", value: data(1, 3) }).errno, 1);
+    const link = kernel.symlink(1, { name: "l", target: "x" }).value.inode;
+    assert.equal(set(link, "1").errno, 1);
+  },
+);
+
+lawTest("a file that stays open for writing is named, with its last saved version", (fixture) => {
+  const saved = fixture.saved("a", data(1, CHUNK));
+  const savedMs = fixture.clock.wallMs();
+  fixture.clock.pass(5_000);
+  const file = { inode: saved, handle: fixture.open(saved) };
+  const sinceMs = fixture.clock.wallMs();
+  fixture.write(file, 0, "changed");
+  const other = fixture.create("b");
+  fixture.write(other, 0, "new");
+  const writing = () => fixture.engine.call("statistics", {}).writing!;
+  assert.deepEqual(writing(), []);
+  fixture.clock.pass(60_000);
+  assert.deepEqual(writing().map(({ inode }) => inode), [saved, other.inode]);
+  const [first, second] = writing();
+  assert.equal(first.sinceMs, sinceMs);
+  assert.ok(Math.abs(first.savedMs! - savedMs) < 5_000);
+  assert.equal(second.savedMs, undefined);
+  fixture.closeFile(file);
+  fixture.closeFile(other);
+  assert.deepEqual(writing(), []);
+});
+
 lawTest("another policy makes every file unsorted, once", (fixture) => {
   const files = ["a", "b", "c"].map((name) => fixture.saved(name, data(1, CHUNK)));
   sortAll(fixture);

@@ -93,6 +93,8 @@ async function scenario(fixture: Fixture, seed: number): Promise<void> {
   const { unsafe } = await clock.until(engine.sync({ inodes: "all", signal: FOREVER }));
   assert.equal(unsafe, 0);
   assert.ok(filesystem.clean);
+  // What was asked for before would come back after it was evicted.
+  while ((await engine.status()).recall.waiting > 0) await clock.advance(1000);
   await readBack(fixture, written);
 }
 

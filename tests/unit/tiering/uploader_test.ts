@@ -191,6 +191,28 @@ Deno.test("a file that keeps changing is tried ever more seldom", async () => {
   });
 });
 
+Deno.test("a file that is saved again and again is saved ever more seldom, until it comes to rest", async () => {
+  const settings = { uploadAfterMs: 1_000, uploadDeadlineMs: 240_000 };
+  await withEngine(async ({ clock, random, filesystem, store }) => {
+    const save = async () => {
+      const before = store.puts.length;
+      const start = clock.monotonicMs();
+      filesystem.write(2, random.bytes(CHUNK));
+      while (store.puts.length === before || !filesystem.clean) await clock.advance(1_000);
+      return (clock.monotonicMs() - start) / 1000;
+    };
+    const waits: number[] = [];
+    for (let n = 0; n < 7; n++) waits.push(await save());
+    // The first two as soon as they are quiet; then half a minute, doubling up to the deadline.
+    assert.ok(waits[0] < 20 && waits[1] < 20, waits.join());
+    for (const [n, least] of [[2, 20], [3, 45], [4, 100], [5, 220], [6, 220]]) {
+      assert.ok(waits[n] > least && waits[n] < 2 * least + 30, `save ${n}: ${waits.join()}`);
+    }
+    await clock.advance(seconds(1_000));
+    assert.ok(await save() < 20);
+  }, { settings });
+});
+
 Deno.test("a file that is never quiet is tried by its deadline", async () => {
   await withEngine(async ({ clock, random, filesystem, compute }) => {
     for (let second = 0; second < 1000; second += 2) {
