@@ -1,9 +1,11 @@
 /** A mount that follows another one shows what recovery would bring back, state after state, and no mixture. */
 import assert from "node:assert/strict";
+import { Secrets } from "../../src/format/secrets.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { followedTo } from "../../src/metadata/follow.ts";
 import { TreeReader } from "../../src/metadata/tree_reader.ts";
 import type { ObjectStore } from "../../src/object_store/object_store.ts";
+import { fromHex } from "../../src/runtime/random.ts";
 import { buildFollower, cannotContinue } from "../../src/tiering/follow_build.ts";
 import { MetadataFollower } from "../../src/tiering/metadata_follower.ts";
 import { planRecovery } from "../../src/tiering/recovery_plan.ts";
@@ -52,6 +54,7 @@ class Reader extends CareFixture {
       bucket: writer.bucket,
       cache,
       seed: 99,
+      secrets: writer.secrets,
       following: true,
       onMissing: () => missing(),
     });
@@ -60,6 +63,7 @@ class Reader extends CareFixture {
     this.follower = new MetadataFollower({
       store: writer.bucket,
       fileSystem: FILE_SYSTEM,
+      secrets: writer.secrets,
       ...followedTo(this.database),
       clock: writer.clock,
       intervalMs: 60_000,
@@ -71,7 +75,12 @@ class Reader extends CareFixture {
   static async of(writer: ShippingFixture): Promise<Reader> {
     const cache = scratch();
     await buildFollower({
-      plan: await planRecovery({ store: writer.bucket, fileSystem: FILE_SYSTEM }),
+      plan: await planRecovery({
+        store: writer.bucket,
+        fileSystem: FILE_SYSTEM,
+        secrets: writer.secrets,
+      }),
+      secrets: writer.secrets,
       store: writer.bucket,
       storeUrl: "memory:",
       fileSystem: FILE_SYSTEM,
@@ -135,8 +144,9 @@ async function assertLikeRecovery(writer: ShippingFixture, reader: Reader): Prom
 async function pair(
   body: (writer: ShippingFixture, reader: Reader) => Promise<void>,
   prepare: (writer: ShippingFixture) => void = () => {},
+  secrets?: Secrets,
 ): Promise<void> {
-  await using writer = new ShippingFixture();
+  await using writer = new ShippingFixture({ secrets });
   prepare(writer);
   await writer.ship();
   await using reader = await Reader.of(writer);
@@ -226,6 +236,21 @@ Deno.test("who has a file open while another mount changes it gets ESTALE, never
     writer.write("file", data(4 * CHUNK, 1));
     writer.write("same", bytes("same"));
   }));
+
+Deno.test("an encrypted file system is followed with its key, and read", () =>
+  pair(
+    async (writer, reader) => {
+      writer.write("file", data(3 * CHUNK, 2));
+      writer.write("new", bytes("secret"));
+      await writer.ship();
+      await reader.look();
+      await assertLikeRecovery(writer, reader);
+      assert.deepEqual(await reader.read(reader.find("file")!), data(3 * CHUNK, 2));
+      assert.deepEqual(await reader.read(reader.find("new")!), bytes("secret"));
+    },
+    (writer) => writer.write("file", bytes("first")),
+    new Secrets({ fileSystem: fromHex(FILE_SYSTEM), master: data(32, 7) }),
+  ));
 
 Deno.test("nothing can be changed, and nothing is asked of the bucket but reads", () =>
   pair(async (writer, reader) => {
