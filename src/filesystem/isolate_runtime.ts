@@ -20,6 +20,7 @@ import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
 import { bytesAt } from "../runtime/shared_bytes.ts";
 import { TimerQueue } from "../runtime/timer_queue.ts";
+import { Anticipation } from "./anticipation.ts";
 import { CommandRunner } from "./commands.ts";
 import { ContentSweep } from "./content_sweep.ts";
 import { Core } from "./core.ts";
@@ -73,6 +74,11 @@ export class FilesystemRuntime {
   });
   readonly #commands: CommandRunner;
   readonly #poll: libc.PollSet;
+  readonly #anticipation = new Anticipation({
+    processors: navigator.hardwareConcurrency,
+    // What is asked for in a row reads rows in one transaction, without locks for each.
+    onBusy: () => this.#guard(() => this.#database.keepReading()),
+  });
   #ready = false;
   #commits = 0;
   #checkpointing = false;
@@ -268,8 +274,8 @@ export class FilesystemRuntime {
       if (this.#commits >= COMMITS_PER_CHECKPOINT) this.#checkpoint();
       this.#timers.run();
       if (reaper.busy) this.#guard(() => reaper.step());
-      const wait = served === "more" || reaper.busy ? 0 : this.#idleMs();
-      this.#poll.wait(wait);
+      const more = served === "more" || reaper.busy || this.#anticipation.serve(this.#session);
+      this.#poll.wait(more ? 0 : this.#idleMs());
       if ((this.#poll.ready(1) & libc.POLL.IN) !== 0) {
         libc.drainEventfd(this.#start.wake);
         this.#messages();

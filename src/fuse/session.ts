@@ -69,6 +69,7 @@ export class Session implements SessionPort {
   readonly #toResume: ParkedRequest[] = [];
   readonly #onDefect: (error: unknown, opcodeName: string) => void;
   #context: Context | undefined;
+  #answered = 0;
   #answering = false;
   #ended: "unmounted" | "aborted" | undefined;
 
@@ -90,6 +91,11 @@ export class Session implements SessionPort {
     return this.#context?.negotiated.passthrough === true;
   }
 
+  /** How many requests have come. */
+  get answered(): number {
+    return this.#answered;
+  }
+
   get parked(): number {
     return this.#parked.size;
   }
@@ -103,6 +109,7 @@ export class Session implements SessionPort {
       if (this.#ended !== undefined) return this.#ended;
       const length = this.device.read(this.#decoder.buffer);
       if (length >= 0) {
+        this.#answered++;
         this.#handle(length);
         this.#resumeWaiting();
         continue;

@@ -71,7 +71,7 @@ export class MetadataDatabase {
       ? GroupCommit.on(connection, { path: redoPath(state.directory) })
       : undefined;
     if (this.#groups !== undefined) {
-      this.#groups.onCommitted = (operations) => this.#tellWritten(operations);
+      this.#groups.onCommitted = this.#tellWritten;
     }
     this.#writes = {
       within: (write) => this.#depth > 0 ? write() : this.transaction(write),
@@ -116,9 +116,8 @@ export class MetadataDatabase {
    * `close({ clean: true })`, and an older schema is migrated. Throws UserError where there is none,
    * where it is damaged, and where a newer zero made it.
    *
-   * `grouped`: transactions share commits (group_commit.ts). A kill of this process loses none that has
-   * returned; other connections see them, and a sync of the WAL covers them, from the next `commit` on,
-   * for which `onGroupBegun` asks.
+   * `grouped`: transactions share commits (group_commit.ts). Other connections see them, and a sync of
+   * the WAL covers them, from the next `commit` on, for which `onGroupBegun` asks.
    */
   static open(
     { directory, readOnly = false, grouped = false }: {
@@ -171,9 +170,13 @@ export class MetadataDatabase {
    * lost by that, and it can be tried again.
    */
   commit(): void {
-    if (this.#groups === undefined) return;
     invariant(this.#depth === 0, "a group is committed inside a transaction");
-    this.guard(() => this.#groups!.commit());
+    this.guard(() => this.#groups?.commit());
+  }
+
+  /** Many reads will follow: they share one look, until the group is committed. */
+  keepReading(): void {
+    this.guard(() => this.#groups?.open());
   }
 
   /** Told when the first transaction of a group has begun: whoever owns the loop commits it soon. */
@@ -268,9 +271,9 @@ export class MetadataDatabase {
     this.#writtenListeners.push(listener);
   }
 
-  #tellWritten(transactions: number): void {
+  readonly #tellWritten = (transactions: number) => {
     for (const listener of this.#writtenListeners) listener(transactions);
-  }
+  };
 
   /** The prepared statement for `sql`, made once. Its rows are objects. */
   statement(sql: string): Statement {

@@ -68,13 +68,17 @@ export class GroupCommit {
   /** An operation begins. Throws where an earlier group still cannot be committed. */
   begin(): void {
     if (this.#stuck) this.commit();
-    if (!this.#open) {
-      this.#begin.run();
-      this.#open = true;
-      this.#operations = 0;
-      this.onBegun();
-    }
+    this.open();
     this.#log.begin();
+  }
+
+  /** Begins a group, if there is none: what is read now and later costs no locks of its own. */
+  open(): void {
+    if (this.#open) return;
+    this.#begin.run();
+    this.#open = true;
+    this.#operations = 0;
+    this.onBegun();
   }
 
   /** Within an operation: this statement was run. */
@@ -130,7 +134,7 @@ export class GroupCommit {
     this.#open = this.#unlogged = this.#stuck = false;
     this.#log.reset();
     if (logged) this.#group++;
-    this.onCommitted(this.#operations);
+    if (this.#operations > 0) this.onCommitted(this.#operations);
   }
 
   /** Takes the transaction back and runs again what stands in the log. */
