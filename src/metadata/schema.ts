@@ -30,8 +30,7 @@ export const VersionKind = {
   PREDECESSOR: 2,
   /** Of a file that was unlinked, replaced or overwritten; kept for the trash period. */
   TRASH: 3,
-  /** Rows are being deleted in slices. */
-  GARBAGE: 4,
+  GARBAGE: 4, // rows are being deleted in slices
 } as const;
 
 /** Kinds of which there is little. Queries for one say this word for word, or the partial index does not serve. */
@@ -369,8 +368,7 @@ CREATE TABLE usage (
 CREATE INDEX usage_queue ON usage (class, rank, inode) WHERE resident = 1;
 CREATE INDEX usage_wake ON usage (wake_ms) WHERE resident = 1 AND wake_ms IS NOT NULL;
 
--- Sums over usage WHERE resident = 1, by class, kept by triggers.
-CREATE TABLE tally (
+CREATE TABLE tally (                  -- sums over usage WHERE resident = 1, by class, kept by triggers
   class INTEGER PRIMARY KEY,
   files INTEGER NOT NULL,
   bytes INTEGER NOT NULL
