@@ -98,7 +98,9 @@ Deno.test("what check shows is what leaves, file by file, and check changes noth
   const planned = await check(mount, 10, "--policy", path);
   const leaving = planned.decisions.filter((each) => each.verdict === "evict");
   assert.ok(leaving.length >= 4, JSON.stringify(planned.totals));
-  assert.deepEqual(leaving.slice(0, 2).map((each) => each.path), ["/Films/1.mov", "/Films/2.mov"]);
+  // Which of the two goes first depends on how long each took to be written.
+  const films = leaving.slice(0, 2).map((each) => each.path).sort();
+  assert.deepEqual(films, ["/Films/1.mov", "/Films/2.mov"]);
   assert.equal(planned.unmet, null);
   await writePolicy(mount, SMALL + RULES);
   const gone = await until("as much has left as was planned", async () => {
