@@ -4,7 +4,7 @@ import type { Secrets } from "../../src/format/secrets.ts";
 import type { MetadataDatabase } from "../../src/metadata/database.ts";
 import { ChangeLog } from "../../src/metadata/change_log.ts";
 import { type TreeEntry, TreeReader } from "../../src/metadata/tree_reader.ts";
-import type { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts";
+import type { ObjectStore } from "../../src/object_store/object_store.ts";
 import { acquireLease, type Lease } from "../../src/tiering/lease.ts";
 import type { StoredVersion } from "../../src/tiering/bucket_survey.ts";
 import type { ShippedHistory } from "../../src/tiering/collection_horizon.ts";
@@ -117,7 +117,7 @@ export interface Recovered {
 
 /** Recovers into a new directory. */
 export async function recoverFrom(
-  bucket: MemoryObjectStore,
+  bucket: ObjectStore,
   options: { clock: CareFixture["clock"]; atMs?: number; secrets?: Secrets },
 ): Promise<Recovered> {
   const { atMs, secrets } = options;

@@ -1,0 +1,93 @@
+/** An encrypted file system, from the command line: made, mounted, scanned, lost, recovered. */
+import assert from "node:assert/strict";
+import { evictAll } from "../harness/life_cycle.ts";
+import { ScratchMount } from "../harness/scratch_mount.ts";
+import { requireCode, run, zeroEnvironment, zeroExecutable } from "../harness/zero_process.ts";
+
+const PASSPHRASE = "canary7passphrase of mine";
+const NAME = "canary7name-of-a-file";
+const CONTENT = "canary7content of a file";
+
+/** Types answers into a terminal of its own when it is asked; answers what the terminal showed. */
+const TYPIST = `
+import os, pty, sys
+answers = sys.argv[1].split("|")
+shown = b""
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+while True:
+    try:
+        part = os.read(fd, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    shown += part
+    if part.rstrip().endswith(b":") and answers:
+        os.write(fd, answers.pop(0).encode() + b"\\n")
+sys.stdout.write(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+Deno.test("an encrypted file system shows nothing in its bucket, and comes back with its recovery key", async () => {
+  await using mount = await ScratchMount.create({ unmounted: true });
+  const { directory, store, cache, mountpoint, storeDirectory } = mount;
+  const write = async (name: string, text: string) => {
+    await Deno.writeTextFile(`${directory}/${name}`, text, { mode: 0o600 });
+    return `${directory}/${name}`;
+  };
+  const passphrase = await write("passphrase", `${PASSPHRASE}\n`);
+  const wrong = await write("wrong", "something else\n");
+  const places = ["--store", store, "--cache", cache];
+  const both = `${PASSPHRASE}|${PASSPHRASE}`;
+  const typed = await run(
+    "python3",
+    ["-c", TYPIST, both, zeroExecutable, "init", "--encrypt", ...places],
+    { env: zeroEnvironment(directory), clearEnv: true },
+  );
+  requireCode(typed, 0, "zero init --encrypt in a terminal");
+  assert.match(typed.stdout, /New passphrase.*once more.*created encrypted file system/s);
+  assert.ok(!typed.stdout.includes(PASSPHRASE), "nothing is echoed");
+
+  const refusal = await mount.zero(["mount", ...places, "--passphrase-file", wrong, mountpoint]);
+  assert.equal(refusal.code, 6, refusal.stderr);
+  assert.match(refusal.stderr, /the passphrase is wrong/);
+  await mount.mount("--passphrase-command", `cat '${passphrase}'`);
+  await mount.sh(
+    `mkdir d && echo '${CONTENT}' > d/${NAME} && head -c 9000000 /dev/urandom > large`,
+  );
+  const sum = await mount.sh(`sha256sum d/* large`);
+  await evictAll(mount);
+  assert.equal(await mount.sh(`sha256sum d/* large`), sum);
+  const pid = mount.daemonPid()!;
+  for (const what of ["cmdline", "environ"]) {
+    const text = await Deno.readTextFile(`/proc/${pid}/${what}`);
+    assert.ok(!text.includes("canary7passphrase"), what);
+  }
+  const { problems } = await mount.json<{ problems: number }>(["fsck", "--deep", mountpoint]);
+  assert.equal(problems, 0);
+  await mount.unmount();
+  const seen = await run("grep", ["-rlE", "canary7", storeDirectory]);
+  assert.equal(seen.stdout, "", "no object holds a name or content");
+  const told = await run("grep", ["-rl", "canary7passphrase", cache]);
+  assert.equal(told.stdout, "", "neither cache nor log holds the passphrase");
+
+  // The recovery key outlives passphrase and cache.
+  const exported = await mount.zeroOk(
+    ["key", "export", ...places, "--passphrase-file", passphrase],
+  );
+  const recovery = await write("recovery", exported.stdout);
+  const next = await write("next", "another one\n");
+  await mount.zeroOk([
+    ...["key", "passphrase", ...places, "--passphrase-file", passphrase],
+    ...["--new-passphrase-file", next],
+  ]);
+  await Deno.remove(cache, { recursive: true });
+  const old = await mount.zero(["recover", ...places, "--passphrase-file", passphrase]);
+  assert.equal(old.code, 6, old.stderr);
+  await mount.zeroOk(["recover", ...places, "--recovery-key-file", recovery]);
+  await mount.mount("--passphrase-file", next);
+  assert.equal(await mount.sh(`sha256sum d/* large`), sum);
+  await mount.unmount();
+});
