@@ -183,8 +183,8 @@ export async function unlockCache(
 }
 
 /**
- * Another passphrase, without touching anything else: puts a new wrapped key, opens it as it came back,
- * and only then deletes the old ones. Rejects with UserError, StoreError; then the old passphrase works.
+ * Another passphrase, without touching anything else: puts a new wrapped key, reads it back, and only then
+ * deletes the old ones. Rejects with UserError, StoreError; then the old passphrase works.
  */
 export async function changePassphrase(
   parts: UnlockParts & { store: ObjectStore; next: KeySource; random: Random; cost?: ScryptCost },
@@ -193,11 +193,9 @@ export async function changePassphrase(
   const { secrets } = await unlock(parts);
   const { bytes: passphrase } = await next.take({ fresh: true });
   const material = secrets.material();
-  let put: Candidate & { key: string };
+  let put: { key: string; bytes: Uint8Array<ArrayBuffer> };
   try {
-    const written = await putWrappedKey(store, { material, passphrase, random, cost });
-    put = { ...written, name: written.key };
-    unwrapKey(put.bytes, { passphrase, fileSystem: material.fileSystem }).master.fill(0);
+    put = await putWrappedKey(store, { material, passphrase, random, cost });
   } finally {
     material.master.fill(0);
     passphrase.fill(0);

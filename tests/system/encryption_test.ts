@@ -8,10 +8,11 @@ const PASSPHRASE = "canary7passphrase of mine";
 const NAME = "canary7name-of-a-file";
 const CONTENT = "canary7content of a file";
 
-/** Types answers into a terminal of its own when it is asked; answers what the terminal showed. */
+/** Types the passphrase into a terminal of its own at each prompt; prints what the terminal showed. */
 const TYPIST = `
 import os, pty, sys
-answers = sys.argv[1].split("|")
+# By their words: whatever else is written may hold a colon.
+prompts = [b"bring back): ", b"once more: "]
 shown = b""
 pid, fd = pty.fork()
 if pid == 0:
@@ -24,8 +25,9 @@ while True:
     if not part:
         break
     shown += part
-    if part.rstrip().endswith(b":") and answers:
-        os.write(fd, answers.pop(0).encode() + b"\\n")
+    if prompts and prompts[0] in shown:
+        prompts.pop(0)
+        os.write(fd, sys.argv[1].encode() + b"\\n")
 sys.stdout.write(shown.decode())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
@@ -40,15 +42,14 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
   const passphrase = await write("passphrase", `${PASSPHRASE}\n`);
   const wrong = await write("wrong", "something else\n");
   const places = ["--store", store, "--cache", cache];
-  const both = `${PASSPHRASE}|${PASSPHRASE}`;
   const typed = await run(
     "python3",
-    ["-c", TYPIST, both, zeroExecutable, "init", "--encrypt", ...places],
+    ["-c", TYPIST, PASSPHRASE, zeroExecutable, "init", "--encrypt", ...places],
     { env: zeroEnvironment(directory), clearEnv: true },
   );
   requireCode(typed, 0, "zero init --encrypt in a terminal");
   assert.match(typed.stdout, /New passphrase.*once more.*created encrypted file system/s);
-  assert.ok(!typed.stdout.includes(PASSPHRASE), "nothing is echoed");
+  assert.ok(!typed.stdout.includes(PASSPHRASE), `echoed: ${typed.stdout}`);
 
   const refusal = await mount.zero(["mount", ...places, "--passphrase-file", wrong, mountpoint]);
   assert.equal(refusal.code, 6, refusal.stderr);
@@ -84,8 +85,6 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
     ...["--new-passphrase-file", next],
   ]);
   await Deno.remove(cache, { recursive: true });
-  const old = await mount.zero(["recover", ...places, "--passphrase-file", passphrase]);
-  assert.equal(old.code, 6, old.stderr);
   await mount.zeroOk(["recover", ...places, "--recovery-key-file", recovery]);
   await mount.mount("--passphrase-file", next);
   assert.equal(await mount.sh(`sha256sum d/* large`), sum);
