@@ -74,6 +74,7 @@ export async function compose(
     random: systemRandom,
   });
   const { fileSystem, secrets } = identity;
+  if (identity.keyWarning !== undefined) notes.push(identity.keyWarning);
   if (identity.created) notes.push(`created file system ${fileSystem} in ${store.description}`);
   const verified = new VerifiedStore(store, {
     verified: identity.offline === undefined,

@@ -24,7 +24,7 @@ import { type KeyCopy, KeyFile } from "./key_file.ts";
 import type { KeySource } from "./key_source.ts";
 import { LIMITS } from "./limits.ts";
 import { type NewFilesystem, newFilesystem } from "./new_filesystem.ts";
-import { unlock, unlockCache } from "./unlock.ts";
+import { unlock, unlockCache, type Unlocked } from "./unlock.ts";
 import { putBytes } from "./wrapped_keys.ts";
 
 /** What the bucket said when asked for zero.json. */
@@ -43,6 +43,8 @@ export interface Identity {
   shipping: ShippingState;
   /** Of an encrypted file system. */
   secrets: Secrets | undefined;
+  /** What its user should know of its key. */
+  keyWarning?: string;
   /** Why the bucket could not be asked; then nothing may be sent before `checkAgain` has agreed. */
   offline: string | undefined;
 }
@@ -145,7 +147,8 @@ export async function establish(parts: IdentityParts): Promise<Identity> {
     case "found":
       // A key file that was lost comes back from the bucket.
       requireSame(found.descriptor, { ...known, encrypted: known.encrypted || undefined }, parts);
-      return { ...identity, secrets: await secretsOf(found.descriptor, { ...parts, file }) };
+      const opened = await openFound(found.descriptor, { ...parts, file });
+      return { ...identity, secrets: opened?.secrets, keyWarning: opened?.warning };
     case "failed": {
       const { copy } = known;
       const secrets = await unlockCache(file, { key: parts.key });
@@ -215,13 +218,13 @@ function requireSame(
 }
 
 /** Opens an encrypted file system; undefined for others. Throws UserError. */
-async function secretsOf(
+async function openFound(
   descriptor: Descriptor,
   parts: Pick<IdentityParts, "store" | "key"> & { file: KeyFile },
-): Promise<Secrets | undefined> {
+): Promise<Unlocked | undefined> {
   if (!isEncrypted(descriptor)) return refuseKey(parts);
   try {
-    return (await unlock({ ...parts, descriptor })).secrets;
+    return await unlock({ ...parts, descriptor });
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     throw new UserError(`the wrapped key cannot be read: ${error.message}`, {

@@ -29,21 +29,27 @@ export interface UnlockParts {
   file: KeyFile | undefined;
 }
 
+export interface Unlocked {
+  secrets: Secrets;
+  /** What a cache should keep of the key. */
+  wrapped: Uint8Array<ArrayBuffer> | undefined;
+  /** The bucket was asked, and has no key that could be used: it is not enough any more. */
+  warning: string | undefined;
+}
+
 interface Candidate {
   name: string;
   bytes: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Opens a file system; answers the wrapped key that a cache should keep, too. Rejects with UserError (exit
- * codes in the README), and with StoreError where the bucket is asked in vain.
+ * Opens a file system. Rejects with UserError (exit codes in the README), and with StoreError where the
+ * bucket is asked in vain.
  */
-export async function unlock(
-  parts: UnlockParts,
-): Promise<{ secrets: Secrets; wrapped: Uint8Array<ArrayBuffer> | undefined }> {
+export async function unlock(parts: UnlockParts): Promise<Unlocked> {
   const { descriptor, key, file } = parts;
   // Before anybody is asked for anything.
-  const { candidates, faults } = await findKeys(parts);
+  const { candidates, faults, inBucket } = await findKeys(parts);
   const unlocking = await key.take();
   let opened: Candidate | undefined;
   let material: SecretMaterial;
@@ -62,13 +68,18 @@ export async function unlock(
   requireSeal(descriptor, { secrets, unlocking });
   const wrapped = (opened ?? candidates[0])?.bytes;
   file?.write({ descriptor, wrapped });
-  return { secrets, wrapped };
+  const warning = parts.store === undefined || inBucket ? undefined : [
+    `${parts.store.description} holds no usable wrapped key, so the passphrase alone would not bring`,
+    "anything back; `zero key passphrase` writes one",
+    ...faults,
+  ].join(" ");
+  return { secrets, wrapped, warning };
 }
 
 /** Keys that may open, and what is wrong with others. The bucket's first, then the cache's copy. */
 async function findKeys(
   { store, file, descriptor }: UnlockParts,
-): Promise<{ candidates: Candidate[]; faults: string[] }> {
+): Promise<{ candidates: Candidate[]; faults: string[]; inBucket: boolean }> {
   const candidates: Candidate[] = [];
   const faults: string[] = [];
   const consider = (name: string, bytes: Uint8Array<ArrayBuffer>) => {
@@ -84,11 +95,12 @@ async function findKeys(
     if (bytes === undefined) faults.push(`${key} has ${length} bytes, so it is no wrapped key`);
     else consider(key, bytes);
   }
+  const inBucket = candidates.length > 0;
   const copy = candidates.length === 0 ? file?.read() : undefined;
   if (copy?.wrapped !== undefined && copy.descriptor.fileSystem === descriptor.fileSystem) {
     consider("the cache's copy of the key", copy.wrapped);
   }
-  return { candidates, faults };
+  return { candidates, faults, inBucket };
 }
 
 function openAny(

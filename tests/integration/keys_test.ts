@@ -260,11 +260,16 @@ Deno.test("a damaged wrapped key is named, and is not taken for a wrong passphra
     for (const damaged of [flipped, whole.slice(0, 100), new Uint8Array(188)]) {
       await replace(store, key, damaged);
       await fails(unlock(bare), ExitCode.failure, /the wrapped key is damaged: keys\/[0-9a-f]{32}/);
-      // Where there is a cache, its copy helps.
-      assert.ok((await open(cache, store, passphrase("one"))).secrets);
+      // Where there is a cache, its copy helps, and it is said that the bucket alone would not.
+      const opened = await open(cache, store, passphrase("one"));
+      assert.ok(opened.secrets);
+      assert.match(
+        opened.keyWarning ?? "",
+        /holds no usable wrapped key.*zero key passphrase.*keys\//,
+      );
     }
     await replace(store, key, whole);
-    assert.ok((await unlock(bare)).secrets);
+    assert.equal((await unlock(bare)).warning, undefined);
   });
 });
 
