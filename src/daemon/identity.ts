@@ -144,11 +144,12 @@ export async function establish(parts: IdentityParts): Promise<Identity> {
     offline: undefined,
   };
   switch (found.kind) {
-    case "found":
+    case "found": {
       // A key file that was lost comes back from the bucket.
       requireSame(found.descriptor, { ...known, encrypted: known.encrypted || undefined }, parts);
       const opened = await openFound(found.descriptor, { ...parts, file });
       return { ...identity, secrets: opened?.secrets, keyWarning: opened?.warning };
+    }
     case "failed": {
       const { copy } = known;
       const secrets = await unlockCache(file, { key: parts.key });
