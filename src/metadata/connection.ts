@@ -27,8 +27,10 @@ export const historyPath = (directory: string) =>
 /** What was done since the last commit (redo_log.ts). Not for databases in memory. */
 export const redoPath = (directory: string) => `${directory}/metadata.redo`;
 
-/** Page cache of each database, KiB. */
+/** Page caches of the two databases, KiB. */
 const CACHE_KIB = 32 * 1024;
+/** The queues of eviction are walked by rank, which is at random as far as pages are concerned. */
+const HISTORY_CACHE_KIB = 8 * 1024;
 
 /** Opens `metadata.db`. Throws UserError where it cannot be opened or is no database. */
 export function openMetadata(
@@ -101,6 +103,7 @@ function attach(
   { path, readOnly }: { path: string; readOnly: boolean },
 ): boolean {
   connection.prepare("ATTACH ? AS history").run(path);
+  connection.exec(`PRAGMA history.cache_size = -${HISTORY_CACHE_KIB}`);
   if (!readOnly) {
     connection.exec("PRAGMA history.page_size = 4096");
     connection.exec("PRAGMA history.journal_mode = WAL");
