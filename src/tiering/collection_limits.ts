@@ -25,7 +25,7 @@ export const COLLECTION_LIMITS = {
   /** Local clock, store's clock and time since boot may differ by so much. */
   CLOCK_SKEW_MS: 3_600_000,
   /** A pack is repacked when less than this share of it is referenced … */
-  SPARSE_SHARE: 0.25,
+  SPARSE_SHARE: 0.5,
   /** … and so much would be gained, bytes. */
   SPARSE_GAIN_BYTES: 64 * 1024,
   /** Live bytes that one run copies. */
