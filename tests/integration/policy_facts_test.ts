@@ -259,3 +259,22 @@ lawTest("another policy makes every file unsorted, once", (fixture) => {
   assert.deepEqual(unsorted(fixture), files);
   assert.equal(answers, 3);
 });
+
+lawTest(
+  "a large file of which a pack turns out wrong while it is evicted stays, and does not hold up all other work",
+  (fixture) => {
+    const inode = fixture.saved("a", data(1, 1024 * 260));
+    const { generation } = factsOf(fixture, inode);
+    let answer: unknown;
+    fixture.engine.ask("evict", { files: [{ inode, generation }] }, ([result]) => answer = result);
+    fixture.database.statement("UPDATE chunk SET lost = 1").run();
+    for (let slices = 0; answer === undefined; slices++) {
+      assert.ok(slices < 10, "slice after slice finds nothing to do");
+      fixture.filesystem.reaper.step();
+    }
+    assert.equal(answer, "unverified");
+    assert.equal(factsOf(fixture, inode).resident, 4096 * 260);
+  },
+  // Each chunk is charged a page, so that so many of them are a large file.
+  { chunkSize: 1024 },
+);
