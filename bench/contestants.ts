@@ -1,5 +1,5 @@
 /** Who is measured: a directory each, and as whom its programs run. Owns the mounts that it makes. */
-import { run, runZero, zeroExecutable } from "../tests/harness/zero_process.ts";
+import { run, zeroExecutable } from "../tests/harness/zero_process.ts";
 import type { ScratchMount } from "../tests/harness/scratch_mount.ts";
 import { SimulatorProcess } from "../tests/harness/simulator_process.ts";
 
@@ -30,17 +30,17 @@ export async function openPeer(
 ): Promise<Contestant & AsyncDisposable> {
   const home = `${parent}/${name}`;
   const directory = `${home}/mnt`;
-  for (const part of ["mnt", "data", "cache", "bucket"]) {
+  for (const part of ["mnt", "data", "cache", "bucket", "unpacked"]) {
     await Deno.mkdir(`${home}/${part}`, { recursive: true });
   }
   switch (name) {
     case "unprivileged":
       return await unprivileged(parent, home);
     case "bindfs":
-      await mounted("bindfs", [`${home}/data`, directory]);
+      await mounted("bindfs", directory, [`${home}/data`, directory]);
       return peer(name, directory);
     case "rclone":
-      await mounted("rclone", [
+      await mounted("rclone", directory, [
         ...["mount", `${home}/data`, directory, "--daemon", "--vfs-cache-mode", "full"],
         ...["--cache-dir", `${home}/cache`, "--config", "/dev/null"],
       ]);
@@ -55,7 +55,7 @@ export async function openPeer(
         mode: 0o600,
       });
       const { endpoint, bucket } = server.address;
-      await mounted("s3fs", [
+      await mounted("s3fs", directory, [
         ...[bucket, directory, "-o", `url=${endpoint}`, "-o", "use_path_request_style"],
         ...["-o", `passwd_file=${keys}`, "-o", `use_cache=${home}/cache`],
       ]);
@@ -65,12 +65,17 @@ export async function openPeer(
   throw new Error(`--peers: ${name} is none of unprivileged, bindfs, rclone, s3fs`);
 }
 
-async function mounted(command: string, args: string[]): Promise<void> {
+async function mounted(command: string, directory: string, args: string[]): Promise<void> {
   if ((await run("sh", ["-c", `command -v ${command}`])).code !== 0) {
     throw new Error(`${command} is not installed`);
   }
   const result = await run(command, args);
   if (result.code !== 0) throw new Error(`${command} does not mount: ${result.stderr}`);
+  // Some say that all is well, and give up in the background.
+  for (let waited = 0; (await run("mountpoint", ["-q", directory])).code !== 0; waited++) {
+    if (waited === 50) throw new Error(`${command} says that it has mounted, and has not`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 function peer(
@@ -98,13 +103,10 @@ async function unprivileged(parent: string, home: string): Promise<Contestant & 
     ...["mount", "--store", `file://${home}/bucket`, "--cache", `${home}/cache`],
     `${home}/mnt`,
   ];
-  // Unpacks itself by our hand, where that user could not.
-  const version = await runZero(["version"], { home });
-  if (version.code !== 0) throw new Error(version.stderr);
   const env = {
     PATH: Deno.env.get("PATH") ?? "",
     HOME: home,
-    XDG_CACHE_HOME: new URL("../dist/.unpacked", import.meta.url).pathname,
+    XDG_CACHE_HOME: `${home}/unpacked`,
   };
   const zero = (args: string[]) =>
     run(as[0], [...as.slice(1), zeroExecutable, ...args], { env, clearEnv: true });

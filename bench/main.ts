@@ -4,11 +4,11 @@
  * up to ten times slower where many were deleted in the last minutes.
  *
  *   deno task bench [--rounds N] [--scale X] [--rows TEXT,…] [--groups NAME,…] [--peers NAME,…]
- *                   [--latency] [--disk DIRECTORY]
+ *                   [--latency] [--no-uploads] [--disk DIRECTORY]
  *
  * Groups: content, small, many, parallel, programs. Peers: unprivileged, bindfs, rclone, s3fs, where
  * they are installed. `--rows` shows only rows that hold one of the texts. `--latency` measures how long
- * stat takes while others work, instead.
+ * stat takes while others work, instead. `--no-uploads` leaves both processors to the file system.
  */
 import { LoopDisk, ScratchMount } from "../tests/harness/scratch_mount.ts";
 import { type Contestant, openPeer, rawDisk, zeroMount } from "./contestants.ts";
@@ -45,6 +45,7 @@ async function workloads(
 const rounds = Number(option("rounds") ?? 3);
 const scale = Number(option("scale") ?? 1);
 const rows = list("rows");
+const wanted = (row: string) => rows?.some((text) => row.includes(text)) ?? true;
 const groups = list("groups") ?? GROUPS;
 for (const group of groups) {
   if (!GROUPS.includes(group)) {
@@ -60,7 +61,12 @@ const parent = option("disk") ?? disk?.mountpoint;
 await using mount = await ScratchMount.create({
   parent,
   mountArguments: ["--disk-target", "12GiB"],
+  env: Deno.args.includes("--no-uploads") ? { ZERO_UPLOAD_AFTER: "24h" } : {},
 });
+// PostgreSQL runs as somebody else.
+for (const directory of [disk?.directory, disk?.mountpoint, mount.directory]) {
+  if (directory !== undefined) await Deno.chmod(directory, 0o755);
+}
 
 if (Deno.args.includes("--latency")) {
   await measureLatency(mount, scale);
@@ -80,7 +86,7 @@ if (Deno.args.includes("--latency")) {
     seconds: number;
     against: number;
   }) => {
-    if (rows !== undefined && !rows.some((text) => row.includes(text))) return;
+    if (!wanted(row)) return;
     const columns = ratios.get(row) ?? new Map<string, number[]>();
     ratios.set(row, columns.set(name, [...columns.get(name) ?? [], against / seconds]));
     times.set(`${row} ${name}`, [...times.get(`${row} ${name}`) ?? [], seconds]);
@@ -88,13 +94,13 @@ if (Deno.args.includes("--latency")) {
   for (let round = 0; round < rounds; round++) {
     const own = {
       ...inWorkloads.length === 0 ? {} : await workloads(raw, inWorkloads),
-      ...await programs.run(raw, scale),
+      ...await programs.run(raw, { scale, wanted }),
     };
     for (const contestant of contestants) {
       try {
         const mine = {
           ...inWorkloads.length === 0 ? {} : await workloads(contestant, inWorkloads),
-          ...await programs.run(contestant, scale),
+          ...await programs.run(contestant, { scale, wanted }),
         };
         for (const [row, seconds] of Object.entries(mine)) {
           note(row, { name: contestant.name, seconds, against: own[row] });
