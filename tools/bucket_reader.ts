@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
+import { BucketSecrets, unwrap } from "./bucket_secrets.ts";
 
 const ZEROS = "0".repeat(64);
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -84,14 +85,24 @@ export class Bucket {
   readonly fileSystem: string;
   readonly chunkSize: number;
   readonly #objects = new Map<string, MetaObject>();
+  #secrets: BucketSecrets | undefined;
 
-  constructor(root: string) {
+  /** `passphrase` is for encrypted ones. */
+  constructor(root: string, passphrase?: Uint8Array) {
     this.paths = listBucket(root);
     const about = JSON.parse(new TextDecoder().decode(this.read("zero.json")));
     must(about.format === 1, `format ${about.format} is not known here`);
-    must(about.features.length === 0, `features ${about.features} are not known here`);
+    const unknown = about.features.filter((name: string) => name !== "encryption");
+    must(unknown.length === 0, `features ${unknown} are not known here`);
     this.fileSystem = about.fileSystem;
     this.chunkSize = about.chunkSize;
+    if (about.features.length === 0) return;
+    must(passphrase !== undefined, "it is encrypted: name a file with its passphrase");
+    const master = this.keys(/^keys\/[0-9a-f]{32}$/)
+      .map(([key]) => unwrap(this.read(key), passphrase)).find((each) => each !== undefined);
+    must(master !== undefined, "the passphrase opens no key of this bucket");
+    this.#secrets = new BucketSecrets(this.fileSystem, master);
+    must(this.#secrets.seal(about) === about.seal, "zero.json is not as it was written");
   }
 
   read(key: string): Uint8Array {
@@ -111,13 +122,14 @@ export class Bucket {
     const head = new Cursor(bytes);
     const foot = new Cursor(bytes.subarray(-48));
     const hash = foot.take(32);
-    must(foot.u32() === 0 && foot.u16() === 1, `${key} is of another version`);
+    const features = this.#secrets === undefined ? 0 : 1;
+    must(foot.u32() === features && foot.u16() === 1, `${key} is of another version`);
     must(sha256(bytes.subarray(0, -48)).equals(hash), `${key} is damaged`);
     must(hex(head.take(8)) === hex(Buffer.from("ZEROMETA")), `${key} has another magic`);
     must(head.u16() === 1, `${key} is of another version`);
     const kind = head.u8();
     const flags = head.u8();
-    must(head.u32() === 0, `${key} has features that are not known here`);
+    must(head.u32() === features, `${key} has features that are not known here`);
     must(hex(head.take(16)) === this.fileSystem, `${key} is of another file system`);
     const epoch = head.u64();
     const [, last] = [head.u64(), head.u64(), head.u64()];
@@ -126,7 +138,9 @@ export class Bucket {
     const codec = head.u8();
     must(head.u8() === 1, `${key} has records of another version`);
     head.at = 112;
-    const payload = expand(head.take(stored), codec, plain, key);
+    const opened = this.#secrets?.metadata(bytes.subarray(0, 112), head.take(stored)) ??
+      { payload: head.take(stored), codec, plain };
+    const payload = expand(opened.payload, opened.codec, opened.plain, key);
     const [complete, restart] = [(flags & 1) === 1, (flags & 2) === 2];
     const object = {
       key,
@@ -147,13 +161,11 @@ export class Bucket {
     const name = hex(pack);
     const path = this.paths.get(`packs/${name.slice(0, 2)}/${name}`);
     must(path !== undefined, `pack ${name} is not in the bucket`);
-    const plain = expand(
-      readRange(path, place.offset, place.stored),
-      place.codec,
-      place.plain,
-      name,
-    );
-    must(sha256(plain).equals(place.id), `a chunk in pack ${name} is damaged`);
+    const stored = readRange(path, place.offset, place.stored);
+    const encoded = this.#secrets?.chunk(pack, place, stored) ?? stored;
+    const plain = expand(encoded, place.codec, place.plain, name);
+    const id = this.#secrets?.chunkId(plain) ?? sha256(plain);
+    must(id.equals(place.id), `a chunk in pack ${name} is damaged`);
     return plain;
   }
 }
@@ -228,6 +240,7 @@ export function newestState(bucket: Bucket): State {
 
 interface PackChunk {
   id: Uint8Array;
+  ordinal: number;
   offset: number;
   stored: number;
   plain: number;
@@ -313,9 +326,9 @@ export class Rows {
       if (pack === undefined) continue;
       for (let left = row.u32(); left > 0; left--) {
         const [chunk, id, offset] = [row.u64(), row.take(32), row.u64()];
-        const [, stored, plain, codec] = [row.u32(), row.u32(), row.u32(), row.u16()];
+        const [ordinal, stored, plain, codec] = [row.u32(), row.u32(), row.u32(), row.u16()];
         row.at += 2;
-        places.set(chunk, { pack, place: { id, offset, stored, plain, codec } });
+        places.set(chunk, { pack, place: { id, ordinal, offset, stored, plain, codec } });
       }
     }
     return places;

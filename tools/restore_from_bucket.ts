@@ -2,7 +2,7 @@
  * Restores a file system from a folder that holds its bucket, by docs/FORMAT.md alone: shares no code
  * with the program, so that it proves that document, and still works where the program does not.
  *
- *     deno run -A tools/restore_from_bucket.ts BUCKET TARGET
+ *     deno run -A tools/restore_from_bucket.ts BUCKET TARGET [PASSPHRASE-FILE]
  *
  * BUCKET is the folder of a `file:` store, or a plain copy of a bucket's prefix; TARGET does not exist
  * yet. Owners and devices come back for root only. Everything is verified; nothing in BUCKET changes.
@@ -145,8 +145,10 @@ class Restorer {
   }
 }
 
-function restore(from: string, to: string): void {
-  const bucket = new Bucket(from);
+function restore(from: string, to: string, passphraseFile: string | undefined): void {
+  const passphrase = passphraseFile === undefined ? undefined : Deno.readFileSync(passphraseFile);
+  const isLine = passphrase?.at(-1) === 0x0a;
+  const bucket = new Bucket(from, isLine ? passphrase!.subarray(0, -1) : passphrase);
   const restorer = new Restorer(bucket, new Rows(bucket, newestState(bucket)));
   restorer.directory(1, new TextEncoder().encode(to));
   const decoder = new TextDecoder();
@@ -157,13 +159,13 @@ function restore(from: string, to: string): void {
 }
 
 if (import.meta.main) {
-  const [from, to] = Deno.args;
+  const [from, to, passphraseFile] = Deno.args;
   if (to === undefined) {
-    console.error("use: restore_from_bucket.ts BUCKET TARGET");
+    console.error("use: restore_from_bucket.ts BUCKET TARGET [PASSPHRASE-FILE]");
     Deno.exit(2);
   }
   try {
-    restore(from, to);
+    restore(from, to, passphraseFile);
   } catch (error) {
     console.error(`restore_from_bucket: ${error instanceof Error ? error.message : error}`);
     Deno.exit(1);

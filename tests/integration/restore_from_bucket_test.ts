@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encodeDescriptor } from "../../src/format/descriptor.ts";
-import { DESCRIPTOR_KEY } from "../../src/format/keys.ts";
+import { type Descriptor, encodeDescriptor, sealDescriptor } from "../../src/format/descriptor.ts";
+import { DESCRIPTOR_KEY, wrappedKeyKey } from "../../src/format/keys.ts";
+import { Secrets } from "../../src/format/secrets.ts";
+import { LEAST_COST, wrapKey } from "../../src/format/wrapped_key.ts";
 import { TreeReader } from "../../src/metadata/tree_reader.ts";
 import { DirectoryObjectStore } from "../../src/object_store/directory_object_store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { systemRandom } from "../../src/runtime/random.ts";
+import { fromHex, systemRandom } from "../../src/runtime/random.ts";
 import { CHUNK, FILE_SYSTEM } from "../harness/care_fixture.ts";
 import { recoverFrom, scratch, ShippingFixture, text } from "../harness/recovery_fixture.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -66,15 +68,19 @@ async function expected(fixture: ShippingFixture): Promise<Map<string, Record<st
   return found;
 }
 
-const descriptor = encodeDescriptor({
+const descriptor: Descriptor = {
   fileSystem: FILE_SYSTEM,
   chunkSize: CHUNK,
   features: [],
   created: "2026-01-01T00:00:00.000Z",
-});
+};
 
 /** Puts all objects into a folder: as they are named, or as a directory store keeps them. */
-async function dump(fixture: ShippingFixture, how: "plain" | "store"): Promise<string> {
+async function dump(
+  fixture: ShippingFixture,
+  how: "plain" | "store",
+  about = descriptor,
+): Promise<string> {
   const { bucket } = fixture;
   const folder = scratch();
   const store = how === "plain" ? undefined : await DirectoryObjectStore.open(folder, {
@@ -82,7 +88,7 @@ async function dump(fixture: ShippingFixture, how: "plain" | "store"): Promise<s
     random: systemRandom,
     create: true,
   });
-  const objects = new Map([[DESCRIPTOR_KEY, descriptor]]);
+  const objects = new Map([[DESCRIPTOR_KEY, encodeDescriptor(about)]]);
   for await (const { key } of bucket.list("")) objects.set(key, await bucket.get(key));
   for (const [key, body] of objects) {
     if (store !== undefined) {
@@ -97,10 +103,13 @@ async function dump(fixture: ShippingFixture, how: "plain" | "store"): Promise<s
 }
 
 /** Runs the second program. Answers where it put the tree, and what it said on the side. */
-async function restore(folder: string): Promise<{ target: string; complaints: string }> {
+async function restore(
+  folder: string,
+  ...more: string[]
+): Promise<{ target: string; complaints: string }> {
   const target = `${scratch()}/restored`;
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", `${tools}restore_from_bucket.ts`, folder, target],
+    args: ["run", "-A", "--no-check", `${tools}restore_from_bucket.ts`, folder, target, ...more],
   }).output();
   const complaints = new TextDecoder().decode(stderr);
   assert(success, complaints);
@@ -223,4 +232,32 @@ Deno.test("damage is refused, not restored", async () => {
     }
     await assert.rejects(restore(folder), /is damaged/);
   }
+});
+
+Deno.test("an encrypted one comes back with its passphrase, and with no other", async () => {
+  const random = new SeededRandom(8);
+  const material = { fileSystem: fromHex(FILE_SYSTEM), master: random.bytes(32) };
+  const secrets = new Secrets(material);
+  await using fixture = new ShippingFixture({ secrets, snapshotBytes: 3_000 });
+  makeTree(fixture, random);
+  await fixture.ship();
+  await fixture.pass(5_000);
+  fixture.write("behind the snapshot", random.bytes(2 * CHUNK));
+  await fixture.ship();
+  const passphrase = bytes("correct horse");
+  const [salt, nonce, cost] = [random.bytes(32), random.bytes(12), LEAST_COST];
+  await fixture.bucket.put(
+    wrappedKeyKey("ab".repeat(16)),
+    wrapKey(material, { passphrase, salt, nonce, cost }),
+  );
+  const sealed = sealDescriptor({ ...descriptor, features: ["encryption"] }, secrets);
+  const folder = await dump(fixture, "plain", sealed);
+  const file = `${scratch()}/passphrase`;
+  Deno.writeTextFileSync(file, "correct horse\n");
+  const { target } = await restore(folder, file);
+  assert.deepEqual(await described(target), await expected(fixture));
+  Deno.writeTextFileSync(file, "wrong horse\n");
+  await assert.rejects(restore(folder, file), /the passphrase opens no key/);
+  await assert.rejects(restore(folder), /it is encrypted/);
+  await assert.rejects(restore(await dump(fixture, "plain", { ...sealed, chunkSize: 4096 }), file));
 });
