@@ -115,14 +115,14 @@ export interface Recovered {
   result: RecoveryResult;
 }
 
-/** Recovers into a new directory. */
+/** Recovers into a new directory, which goes with `scratch`. */
 export async function recoverFrom(
   bucket: ObjectStore,
   options: { clock: CareFixture["clock"]; atMs?: number; secrets?: Secrets },
 ): Promise<Recovered> {
   const { atMs, secrets } = options;
   const plan = await planRecovery({ store: bucket, fileSystem: FILE_SYSTEM, secrets, atMs });
-  const directory = Deno.makeTempDirSync({ prefix: "zero-recovered-" });
+  const directory = scratch();
   const result = await recoverMetadata({
     plan,
     store: bucket,
