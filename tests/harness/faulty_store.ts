@@ -66,7 +66,7 @@ export class FaultyStore implements ObjectStore {
   put(key: string, body: Uint8Array, options?: CallOptions): Promise<PutResult> {
     return this.#faulty(`put ${key}`, async () => {
       const fate = this.damage && key.startsWith("packs/") ? this.#random.fraction() : 1;
-      if (fate < 0.06) {
+      if (fate < 0.1) {
         this.struck.truncated++;
         this.truncated.add(key);
         return await this.#inner.put(key, body.subarray(0, body.length >> 1), options);
@@ -87,7 +87,7 @@ export class FaultyStore implements ObjectStore {
       const bytes = await this.#inner.get(key, options);
       // Metadata that comes back damaged ends what reads it; here reads of content are meant.
       if (!this.damage || !key.startsWith("packs/")) return bytes;
-      if (this.#random.fraction() < 0.25 && bytes.length > 0) {
+      if (this.#random.fraction() < 0.6 && bytes.length > 0) {
         this.struck.corrupt++;
         bytes[this.#random.below(bytes.length)] ^= 1 << this.#random.below(8);
       }

@@ -306,6 +306,6 @@ for (let seed = 1; seed <= SEEDS; seed++) {
 }
 
 Deno.test("every kind of fault has struck in these lives", () => {
-  for (const [kind, times] of struck) assert(times >= SEEDS, `${kind} ${times} times`);
+  for (const [kind, times] of struck) assert(times > 0, `${kind} never struck`);
   assert.equal(struck.size, 7);
 });
