@@ -112,8 +112,10 @@ for (const column of columns) {
       else if (round === 0) {
         for (const each of [raw, file]) await fio(each, ["--rw=read", "--bs=1M"], { once: true });
       }
-      const disk = await fio(raw, workload, { once: column.cold });
-      const zero = await fio(file, workload, { once: column.cold });
+      const speed: Record<string, number> = {};
+      const order = round % 2 === 0 ? [raw, file] : [file, raw];
+      for (const each of order) speed[each] = await fio(each, workload, { once: column.cold });
+      const [disk, zero] = [speed[raw], speed[file]];
       ratios.set(key, [...ratios.get(key) ?? [], zero / disk]);
       speeds.set(key, [...speeds.get(key) ?? [], zero]);
     }
