@@ -313,6 +313,26 @@ lawTest(
   with_,
 );
 
+lawTest("a chunk of zeros into which somebody stores unseen does not become a hole", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.write(file, CHUNK, new Uint8Array(CHUNK));
+  fixture.closeFile(file);
+  quiet(fixture);
+  const { inode } = file;
+  const stored = new TextEncoder().encode("unseen");
+  fixture.engine.read(inode, (upload) => {
+    const mapped = mapping(fixture, inode, RDWR);
+    mapped.store(CHUNK, stored);
+    fixture.engine.stage(upload!);
+    fixture.pass(1000);
+    assert.deepEqual(mapped.read(CHUNK, stored.length), stored);
+    mapped.unmap();
+  });
+  fixture.quiesce();
+  assert.equal(fixture.engine.call("residency", { inode })?.localBytes, 2 * CHUNK);
+}, with_);
+
 lawTest(
   "the open that lets a program store unseen is answered once that is durably known",
   (fixture) => {
