@@ -6,6 +6,7 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { joinNames, printName } from "../domain/name_text.ts";
 import type { Secrets } from "../format/secrets.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
+import { finish } from "../metadata/finish.ts";
 import type { NotNewest } from "../metadata/rebuild.ts";
 import { TreeReader, type WorkingPiece } from "../metadata/tree_reader.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
@@ -103,9 +104,7 @@ export async function withCache<T>(
   let store: ObjectStore | undefined;
   let database: MetadataDatabase | undefined;
   try {
-    // What a killed daemon did last stands beside the database only, until somebody opens it to write.
-    const finished = MetadataDatabase.open({ directory: cache.path });
-    finished.close({ clean: finished.wasClean });
+    finish(cache.path);
     const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: true });
     const tree = new TreeReader(database);
     const secrets = await unlockCache(new KeyFile(cache.layout.key), { key: place.key });

@@ -2,6 +2,7 @@
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { isFollowing } from "../metadata/follow.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
+import { finish } from "../metadata/finish.ts";
 import { ChunkTable } from "../metadata/chunk_table.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { StoreError } from "../object_store/object_store.ts";
@@ -59,6 +60,7 @@ export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
   let store: ObjectStore | undefined;
   try {
     store = options.store === undefined ? undefined : await openRightStore(cache, options.store);
+    finish(cache.path);
     const open = database = MetadataDatabase.open({ directory: cache.path, readOnly: !writes });
     if (isFollowing(open)) {
       throw new UserError(`${cache.path} is the cache of a mount that only follows another one`, {

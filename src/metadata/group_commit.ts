@@ -173,6 +173,11 @@ function runAgain(connection: DatabaseSync, redo: readonly Redo[]): void {
   }
 }
 
+/** Whether a process that was killed had acknowledged what it had not committed. */
+export function isUnfinished(connection: DatabaseSync, { path }: { path: string }): boolean {
+  return readRedo(path, committedGroup(connection) + 1).length > 0;
+}
+
 /**
  * Commits what a process had acknowledged and not committed when it was killed. For whoever opens the
  * database to write, before anything else. Returns how many statements were run.

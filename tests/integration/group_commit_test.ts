@@ -6,6 +6,7 @@ import { FsError } from "../../src/domain/errors.ts";
 import { openMetadata } from "../../src/metadata/connection.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { DentryTable } from "../../src/metadata/dentry_table.ts";
+import { finish } from "../../src/metadata/finish.ts";
 import { GroupCommit, recover } from "../../src/metadata/group_commit.ts";
 import { written } from "../../src/metadata/logged_statement.ts";
 import { type Parameter, readRedo, RedoLog } from "../../src/metadata/redo_log.ts";
@@ -150,6 +151,29 @@ Deno.test(
     again.close({ clean: false });
     assert.deepEqual(names(copyOfCopy), [...expected, "one more"]);
     assert.deepEqual(names(directory), expected, "closed without being clean");
+  }),
+);
+
+Deno.test(
+  "who only reads a cache after a kill can have it finished first; a finished one is not touched",
+  withDirectory((directory) => {
+    const database = create(directory);
+    add(database, "last");
+    const copy = killed(directory, `${directory}/killed`);
+    database.close({ clean: false });
+    const seen = () => {
+      const reader = MetadataDatabase.open({ directory: copy, readOnly: true });
+      const empty = new DentryTable(reader).isEmpty(1);
+      reader.close({ clean: false });
+      return !empty;
+    };
+    assert.equal(seen(), false);
+    finish(copy);
+    assert.equal(seen(), true);
+    const before = Deno.readFileSync(`${copy}/metadata.db`);
+    finish(copy);
+    assert.deepEqual(Deno.readFileSync(`${copy}/metadata.db`), before);
+    assert.deepEqual(names(copy), ["last"]);
   }),
 );
 
