@@ -175,7 +175,8 @@ unpack() {
   part=$(mktemp -d "$cache/.unpack-XXXXXX") || { echo "zero: cannot unpack into $cache" >&2; exit 1; }
   trap 'rm -rf "$part"' EXIT
   trap 'exit 1' HUP INT TERM
-  tail -c "+$2" "$0" | head -c "$3" | tar -xzf - -C "$part" ||
+  # head leaves as soon as it has enough, of which tail would complain.
+  tail -c "+$2" "$0" 2>/dev/null | head -c "$3" | tar -xzf - -C "$part" ||
     { echo "zero: cannot unpack into $cache" >&2; exit 1; }
   mv "$part" "$cache/$1"
   # Where another first start was faster, mv put ours inside its directory.
