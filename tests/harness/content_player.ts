@@ -370,8 +370,8 @@ export class ContentPlayer extends EnginePlayer {
     const { file, map } = found;
     const offset = this.#offset(b, c);
     // What lies behind the end is not mapped.
-    const data = this.#data(d, Math.min(1 + d % 9000, file.bytes.length - offset));
     if (offset >= file.bytes.length) return;
+    const data = this.#data(d, Math.min(1 + d % 9000, file.bytes.length - offset));
     map.mapping.store(offset, data);
     this.model.write(file, offset, data);
   }
