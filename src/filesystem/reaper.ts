@@ -319,7 +319,11 @@ export class Reaper {
     }
     const last = core.maps.last(inode.id);
     const end = Math.max(least, last === undefined ? 0 : last.index * core.chunkSize + last.length);
-    if (core.store.length(content) > end) core.store.truncate(content, end);
+    if (core.store.length(content) > end) {
+      core.store.truncate(content, end);
+      // It may have been found to be as long as the file, which may end in a hole.
+      core.conformity.forget(inode.id);
+    }
     core.unseen.wrote(inode);
     if (!file.leftover) return this.#trimmed(file, cuts);
     // What was trimmed must not come back: only then may the file grow there again.

@@ -81,3 +81,19 @@ Deno.test("content is what was written, through uploads, evictions, recalls and 
   let seed = soak === undefined ? 1 : 1 + Math.floor(Date.now() / 1000) % 1_000_000 * 1000;
   for (; performance.now() < until; seed++) play(seed);
 });
+
+Deno.test("a lent file that ends in a hole was cut off where its content file had been trimmed", () => {
+  // Zeros at the end are saved as a hole, and the content file is trimmed; then programs read it by
+  // themselves.
+  const operations: Operation[] = [
+    ["create", 3265584255, 927787440, 1022777965, 3001291399],
+    ["write", 115176665, 1881084655, 3650665711, 2436548114],
+    ["writeChunks", 3295411836, 3308171363, 3677144706, 4079197433],
+    ["quiet", 3783348460, 754756178, 4082435683, 3787939420],
+    ["lseek", 1469991342, 2393673205, 2865033642, 2960647032],
+    ["kill", 2954870275, 3010799227, 938529152, 2200817100],
+    ["saveWhole", 1906620136, 3410088123, 2002056286, 4040205809],
+  ];
+  const failure = run(977157088, operations);
+  if (failure !== undefined) throw failure.error;
+});
