@@ -47,6 +47,8 @@ interface Pending {
   done: () => void;
   /** A change of this file that may be made although it is not answered: the kernel holds its lock. */
   changes: ModelFile | undefined;
+  /** The file whose bytes are being written. */
+  writes: ModelFile | undefined;
   apply: () => void;
 }
 
@@ -109,12 +111,14 @@ export class ContentModel {
       handle?: ModelHandle;
       settled?: () => void;
       changes?: boolean;
+      writes?: boolean;
     } = {},
   ): void {
     if (options.handle !== undefined) options.handle.busy++;
     this.pending.push({
       answer: answer as Answer<unknown>,
       changes: options.changes ? options.file : undefined,
+      writes: options.writes ? options.file : undefined,
       apply: () => apply(undefined as T),
       done: () => {
         if (options.handle !== undefined) options.handle.busy--;
@@ -130,6 +134,11 @@ export class ContentModel {
   /** Whether a change of the file is under way that may be visible already, and need not be. */
   isChanging(file: ModelFile): boolean {
     return this.pending.some(({ changes }) => changes === file);
+  }
+
+  /** Whether bytes are being written: a truncation at the same time may count before them or after. */
+  isWriting(file: ModelFile): boolean {
+    return this.pending.some(({ writes }) => writes === file);
   }
 
   /** Applies what has been answered meanwhile. */

@@ -126,7 +126,7 @@ export class ContentPlayer extends EnginePlayer {
 
   _openTruncate(a: number): void {
     const file = this.file(a);
-    if (file === undefined || this.model.isChanging(file)) return;
+    if (file === undefined || this.model.isChanging(file) || this.model.isWriting(file)) return;
     this.model.follow(
       this.fixture.kernel.open(file.inode, { flags: RDWR | TRUNC }),
       (opened) => {
@@ -181,7 +181,7 @@ export class ContentPlayer extends EnginePlayer {
     this.model.follow(
       this.fixture.kernel.write(file.inode, { handle: handle.handle, offset: at, data }),
       () => this.model.write(file, at, data),
-      open,
+      { ...open, writes: true },
     );
   }
 
@@ -218,7 +218,7 @@ export class ContentPlayer extends EnginePlayer {
     const file = this.file(a);
     if (file === undefined) return;
     const size = b % 5 === 0 ? 0 : this.#offset(b, c);
-    if (this.model.isChanging(file)) return;
+    if (this.model.isChanging(file) || this.model.isWriting(file)) return;
     this.model.follow(
       this.fixture.kernel.setattr(file.inode, { size }),
       () => this.model.resize(file, size),
