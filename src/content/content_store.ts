@@ -234,9 +234,14 @@ export class ContentStore {
 
   /** Whether anything but a hole lies in [from, until); zeros that were written count. */
   hasData(file: ContentFile, from: number, until: number): boolean {
+    const at = this.nextData(file, from);
+    return at !== undefined && at < until;
+  }
+
+  /** Where the next data lies, at `from` or behind it; undefined where only holes follow. */
+  nextData(file: ContentFile, from: number): number | undefined {
     const at = libc.lseek(file.fd, from, libc.SEEK.DATA);
-    if (at === -Errno.ENXIO) return false;
-    return checked(at, "look for data in") < until;
+    return at === -Errno.ENXIO ? undefined : checked(at, "look for data in");
   }
 
   /** Free and total bytes of the disk that holds the content. */

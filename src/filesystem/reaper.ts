@@ -307,7 +307,8 @@ export class Reaper {
     const core = this.#core;
     const inode = file.inode;
     // Whoever reads the content file by himself sees its end as the file's.
-    const least = core.lending.isLent(file) ? inode.size : 0;
+    const lent = core.unseen.has(inode.id) || core.lending.isLent(file);
+    const least = lent ? inode.size : 0;
     const content = core.content(inode, false);
     if (content === undefined) return this.#trimmed(file, cuts);
     if (!core.flushIfPossible(file)) return this.#trimAgain(file, indices);

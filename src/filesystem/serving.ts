@@ -44,6 +44,10 @@ export class Serving {
   #first(request: RequestHeader, file: FileState, flags: number): Kind | Parked {
     const core = this.#core;
     const { inode } = file;
+    // Rows do not say yet what was stored through mappings.
+    if (core.unseen.catchUp(inode)) {
+      return core.lot.park(request, { operation: "open", reason: "slices", file });
+    }
     // What another mount changes must not be read from pages that the kernel has kept.
     if (core.following || inode.resident < inode.allocated) return "direct";
     if (core.lending.obstacle !== undefined || core.suspect) return "cached";

@@ -14,6 +14,7 @@ import type { Timestamp } from "../runtime/clock.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
+import { storedChunks } from "./stored_chunks.ts";
 
 const SLICE_ROWS = 1000;
 /** How soon after a refused probe the next one comes, at first and at most, milliseconds. */
@@ -56,6 +57,19 @@ export class UnseenWriters {
 
   has(inode: number): boolean {
     return this.#files.has(inode);
+  }
+
+  /**
+   * Before a first open: where something was stored and the last writer has gone, rows are to say so.
+   * True: that is under way, and whoever opens it waits.
+   */
+  catchUp(inode: Inode): boolean {
+    const unseen = this.#files.get(inode.id);
+    if (unseen === undefined) return false;
+    this.refresh(inode);
+    // Otherwise it may have been marked for this very open.
+    if (unseen.touched) this.settle(inode.id);
+    return unseen.marking;
   }
 
   /** After mount: of what an earlier one left nobody knows what was stored. */
@@ -254,6 +268,7 @@ export class UnseenWriters {
     }
     unseen.marking = false;
     file.jobs--;
+    core.lot.wake(file, "slices");
     if (failed) this.#tryLater(unseen);
     core.files.dropIfIdle(file);
   }
@@ -263,25 +278,32 @@ export class UnseenWriters {
     const core = this.#core;
     const { inode } = file;
     core.flush(file);
-    const rows = core.maps.range(inode.id, { from, until: Infinity, limit: SLICE_ROWS });
-    const more = rows.length === SLICE_ROWS;
+    const { chunks, next } = storedChunks(core, inode, { from, limit: SLICE_ROWS });
     const changed: MapRow[] = [];
+    let grown = 0;
     core.database.transaction(() => {
-      for (const row of rows) {
-        if (!row.resident) continue;
-        if (row.chunk !== 0) inode.local += core.charge(row.length);
-        const local = { ...row, chunk: 0, generation: core.database.nextGeneration() };
+      for (const { index, row, length } of chunks) {
+        const before = row === undefined ? 0 : core.charge(row.length);
+        const growth = core.charge(length) - before;
+        inode.allocated += growth;
+        inode.resident += growth;
+        // What only stood in the bucket's name is local now.
+        inode.local += growth + (row === undefined || row.chunk === 0 ? 0 : before);
+        grown += growth;
+        const generation = core.database.nextGeneration();
+        const local = { index, chunk: 0, length, resident: true, generation };
         core.maps.put(inode.id, local);
         changed.push(local);
       }
       inode.dirty = true;
       inode.generation = core.database.nextGeneration();
       core.inodes.writeContent(inode);
-      if (!more) this.#table.delete(inode.id);
+      if (next === undefined) this.#table.delete(inode.id);
     });
+    core.space.resident += grown;
     for (const row of changed) file.putStored(row.index, row);
     core.markUnsynced(inode.id);
-    if (more) return rows[rows.length - 1].index + 1;
+    if (next !== undefined) return next;
     this.#drop(unseen);
     core.session().invalidateAttributes(inode.id);
     core.emit({ event: "changed", inode: inode.id });

@@ -280,6 +280,34 @@ lawTest(
 );
 
 lawTest(
+  "what was stored through a mapping into a hole or behind valid bytes was lost when it left the disk",
+  (fixture) => {
+    const bytes = new Uint8Array(5 * CHUNK);
+    bytes.set(data(1, 3 * CHUNK + 100));
+    bytes.fill(0, CHUNK, 2 * CHUNK);
+    const inode = fixture.saved("a", bytes.slice(0, 3 * CHUNK + 100));
+    assertDone(fixture.answered(fixture.kernel.setattr(inode, { size: bytes.length })));
+    quiet(fixture);
+    const mapped = mapping(fixture, inode, RDWR);
+    for (const offset of [CHUNK + 7, 3 * CHUNK + 5000, 4 * CHUNK + 1]) {
+      const stored = new TextEncoder().encode(`unseen at ${offset}`);
+      mapped.store(offset, stored);
+      bytes.set(stored, offset);
+    }
+    mapped.unmap();
+    fixture.quiesce();
+    assert.deepEqual(marked(fixture), []);
+    assert.equal(fixture.save(inode), true);
+    fixture.assertCleanIsSaved();
+    assert.equal(fixture.engine.evict(inode), 5 * CHUNK);
+    fixture.quiesce();
+    const file = { inode, handle: opened(fixture, inode, RDONLY).handle };
+    assert.deepEqual(fixture.read(file, 0, bytes.length), bytes);
+  },
+  with_,
+);
+
+lawTest(
   "a file that was opened for writing and not written to is clean again at once",
   (fixture) => {
     const inode = clean(fixture, "a", data(1, 2 * CHUNK));

@@ -1,0 +1,66 @@
+/**
+ * Which chunks of a file that was lent its content file has bytes of. While it is lent the content file
+ * is the file, byte for byte; programs that have mapped it store where no row is yet: in holes, and
+ * behind the valid bytes of a chunk. Reads only.
+ */
+import type { ContentFile } from "../content/content_store.ts";
+import type { MapRow } from "../metadata/map_table.ts";
+import type { Core } from "./core.ts";
+import type { Inode } from "./inode.ts";
+
+export interface StoredChunk {
+  index: number;
+  /** Undefined: a hole, as far as rows know. */
+  row: MapRow | undefined;
+  /** Bytes from the chunk's start that are valid. */
+  length: number;
+}
+
+/**
+ * Resident chunks and those with data, from chunk `from` on, at most about `limit`. `next`: where to go
+ * on; undefined at the end of the file. Zeros that were written count as data.
+ */
+export function storedChunks(
+  core: Core,
+  inode: Inode,
+  { from, limit }: { from: number; limit: number },
+): { chunks: StoredChunk[]; next: number | undefined } {
+  const size = core.chunkSize;
+  const end = Math.ceil(inode.size / size);
+  const content = core.content(inode, false);
+  const rows = core.maps.range(inode.id, { from, until: end, limit });
+  const chunks: StoredChunk[] = [];
+  const bound = (index: number) => Math.min(size, inode.size - index * size);
+  let index = from;
+  for (const row of rows) {
+    index = addHoles(index, row.index);
+    if (index < row.index) return { chunks, next: index };
+    if (row.resident) chunks.push({ index, row, length: validLength(row) });
+    index++;
+  }
+  if (rows.length < limit) index = addHoles(index, end);
+  return { chunks, next: index < end ? index : undefined };
+
+  /** Those of [at, until) that hold data. Answers how far it came. */
+  function addHoles(at: number, until: number): number {
+    while (content !== undefined && at < until && chunks.length < limit) {
+      const found = chunkOfNextData(content, at);
+      if (found >= until) return until;
+      chunks.push({ index: found, row: undefined, length: bound(found) });
+      at = found + 1;
+    }
+    return content === undefined ? until : at;
+  }
+
+  function chunkOfNextData(file: ContentFile, at: number): number {
+    const offset = core.store.nextData(file, at * size);
+    return offset === undefined ? Infinity : Math.floor(offset / size);
+  }
+
+  function validLength(row: MapRow): number {
+    const most = bound(row.index);
+    if (content === undefined || row.length >= most) return row.length;
+    const start = row.index * size;
+    return core.store.hasData(content, start + row.length, start + most) ? most : row.length;
+  }
+}
