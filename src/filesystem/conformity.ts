@@ -57,6 +57,8 @@ export class Conformity {
   /** Whether the content file of an idle, wholly resident file can be lent; PARKED: asked again later. */
   check(request: RequestHeader, file: FileState): boolean | Parked {
     const { inode } = file;
+    // It was lent as it had to be, and what was stored into it since is the file: rows follow later.
+    if (this.#core.unseen.has(inode.id)) return true;
     let finding = this.#findings.get(inode.id);
     if (finding === undefined || !isOf(finding, inode)) finding = this.#begin(file);
     if (finding.conforms !== undefined) return finding.conforms;

@@ -308,6 +308,29 @@ lawTest(
 );
 
 lawTest(
+  "an open beside a mapping that has stored into a hole punched what was stored",
+  (fixture) => {
+    const bytes = data(1, 3 * CHUNK);
+    bytes.fill(0, CHUNK, 2 * CHUNK);
+    const inode = clean(fixture, "a", bytes);
+    const mapped = mapping(fixture, inode, RDWR);
+    const stored = new TextEncoder().encode("unseen");
+    mapped.store(CHUNK + 7, stored);
+    bytes.set(stored, CHUNK + 7);
+    fixture.kernel.getattr(inode);
+    const file = { inode, handle: opened(fixture, inode, RDONLY).handle };
+    fixture.quiesce();
+    assert.deepEqual(mapped.read(0, bytes.length), bytes);
+    fixture.closeFile(file);
+    mapped.unmap();
+    fixture.quiesce();
+    assert.equal(fixture.save(inode), true);
+    fixture.assertCleanIsSaved();
+  },
+  with_,
+);
+
+lawTest(
   "a file that was opened for writing and not written to is clean again at once",
   (fixture) => {
     const inode = clean(fixture, "a", data(1, 2 * CHUNK));
