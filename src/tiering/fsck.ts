@@ -17,6 +17,7 @@ import type { ObjectStore } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { checkContent, type ContentFaults } from "./fsck_content.ts";
 import { type DeepOptions, verifyPacks } from "./fsck_deep.ts";
+import { verifyLocal } from "./fsck_local.ts";
 import { type FsckReport, ReportBuilder } from "./fsck_report.ts";
 import { checkStore } from "./fsck_store.ts";
 
@@ -48,7 +49,8 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
   const { report } = first.builder;
   report.repaired.push(...repair(options.database, first));
   const second = await checkOnce({ ...options, deep: undefined });
-  report.left = second.builder.report.problems + (report.deep?.damaged ?? 0);
+  report.left = second.builder.report.problems + (report.deep?.damaged ?? 0) +
+    (report.local?.wrong ?? 0);
   report.notices.push(
     ...second.builder.report.findings.map(({ check, path, id, what }) =>
       `left: ${check}: ${path ?? id ?? ""} ${what}`
@@ -79,6 +81,7 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
     database,
     askAgainMs: ASK_AGAIN_MS,
   });
+  if (options.deep !== undefined) await checkLocal(options.deep, { ...options, checks, builder });
   const { orphans, lost, ...counts } = checks.counts();
   builder.report.counts = { ...counts, contentFiles: content.seen };
   if (orphans > 0) {
@@ -108,6 +111,30 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
     });
   }
   return { builder, content };
+}
+
+/** Compares what is here with the ids by which the bucket knows it. */
+async function checkLocal(
+  { secrets, share, pick, bytesPerSecond }: NonNullable<FsckOptions["deep"]>,
+  options: FsckOptions & Pick<Asker, "checks" | "builder">,
+): Promise<void> {
+  const { builder, checks, mounted, database } = options;
+  const title = "every confirmed chunk has on the local disk the bytes that its id says";
+  if (!mounted && !database.wasClean) {
+    return builder.skip("local", title, "needs a cache that was unmounted in order");
+  }
+  const check = builder.begin("local", title);
+  builder.report.local = await verifyLocal({
+    ...options,
+    secrets,
+    share,
+    pick,
+    bytesPerSecond,
+    askAgainMs: mounted ? ASK_AGAIN_MS : undefined,
+    onWrong: (inode, what) => {
+      builder.problem(check, { id: inode, path: pathOfInode(inode, checks), what });
+    },
+  });
 }
 
 interface Asker {
@@ -161,7 +188,11 @@ async function stillWrong(
 
 function pathOf(check: RowCheck, fault: RowFault, checks: IntegrityChecks): string | undefined {
   if (check.table !== "inode" || fault.id === undefined) return undefined;
-  const names = checks.pathOf(fault.id);
+  return pathOfInode(fault.id, checks);
+}
+
+function pathOfInode(inode: number, checks: IntegrityChecks): string | undefined {
+  const names = checks.pathOf(inode);
   return names === undefined ? undefined : `/${names.map(printName).join("/")}`;
 }
 

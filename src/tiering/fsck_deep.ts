@@ -4,7 +4,7 @@
  * on its own before it counts as damaged. Deletes nothing.
  */
 import { hex } from "../runtime/random.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { decodeChunk } from "../format/codec.ts";
 import { FormatError } from "../format/format_error.ts";
 import { packKey } from "../format/keys.ts";
@@ -15,6 +15,7 @@ import type { MetadataDatabase } from "../metadata/database.ts";
 import { type ChunkToVerify, type PackToVerify, VerifyTable } from "../metadata/verify_table.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { DeepReport } from "./fsck_report.ts";
+import { Pace } from "./pace.ts";
 
 export interface DeepOptions {
   store: ObjectStore;
@@ -45,7 +46,7 @@ export async function verifyPacks(options: DeepOptions): Promise<DeepReport> {
   const { clock, share, pick, signal, onProgress } = options;
   const table = new VerifyTable(options.database);
   const report: DeepReport = { packs: 0, chunks: 0, bytes: 0, damaged: 0 };
-  const startedMs = clock.monotonicMs();
+  const pace = new Pace({ clock, bytesPerSecond: options.bytesPerSecond, signal });
   let after = options.after;
   while (true) {
     const page = table.packs({ after, limit: PAGE_PACKS });
@@ -53,25 +54,16 @@ export async function verifyPacks(options: DeepOptions): Promise<DeepReport> {
       signal.throwIfAborted();
       after = pack.pack;
       if (pick() < share) {
+        const before = report.bytes;
         await verifyPack(pack, { ...options, chunks: table.chunks(pack.pack), report });
         report.packs++;
         onProgress?.(`verified ${report.packs} packs`);
-        await pace(report, { ...options, startedMs });
+        await pace.spent(report.bytes - before);
       }
       options.onVerified(after);
     }
     if (page.length < PAGE_PACKS) return report;
   }
-}
-
-async function pace(
-  report: DeepReport,
-  { clock, bytesPerSecond, startedMs, signal }: DeepOptions & { startedMs: number },
-): Promise<void> {
-  if (bytesPerSecond === undefined) return;
-  const dueMs = startedMs + 1000 * report.bytes / bytesPerSecond;
-  const waitMs = dueMs - clock.monotonicMs();
-  if (waitMs > 0) await sleep(clock, waitMs, signal);
 }
 
 async function verifyPack(

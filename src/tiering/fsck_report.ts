@@ -32,7 +32,9 @@ export interface FsckReport {
   /** Problems that are left after a repair; undefined where none was asked for. */
   left: number | undefined;
   counts: { inodes: number; chunks: number; packs: number; contentFiles: number };
+  /** What was read back of the bucket, and of the local disk. */
   deep: DeepReport | undefined;
+  local: LocalReport | undefined;
 }
 
 export interface DeepReport {
@@ -40,6 +42,14 @@ export interface DeepReport {
   chunks: number;
   bytes: number;
   damaged: number;
+}
+
+export interface LocalReport {
+  files: number;
+  chunks: number;
+  bytes: number;
+  /** Chunks. */
+  wrong: number;
 }
 
 export const FINDINGS_NAMED = 100;
@@ -60,6 +70,7 @@ export class ReportBuilder {
       left: undefined,
       counts: { inodes: 0, chunks: 0, packs: 0, contentFiles: 0 },
       deep: undefined,
+      local: undefined,
     };
   }
 

@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { fsck } from "../../src/tiering/fsck.ts";
+import { verifyLocal } from "../../src/tiering/fsck_local.ts";
 import type { FsckReport } from "../../src/tiering/fsck_report.ts";
 import { CareFixture, CHUNK } from "../harness/care_fixture.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -333,6 +334,68 @@ Deno.test("fsck --deep reads every chunk back, and says which are damaged", asyn
       return bytes;
     };
     assert.equal((await check(cache, { deep: true })).problems, 0);
+  });
+});
+
+/** Changes a byte of what is here of a file, as a disk that rots does. */
+function rot(path: string, offset: number): void {
+  using file = Deno.openSync(path, { read: true, write: true });
+  const byte = new Uint8Array(1);
+  file.seekSync(offset, Deno.SeekMode.Start);
+  file.readSync(byte);
+  byte[0] ^= 1;
+  file.seekSync(offset, Deno.SeekMode.Start);
+  file.writeSync(byte);
+}
+
+Deno.test("fsck --deep finds local bytes that are not what was saved, and leaves both as they are", async () => {
+  await withCache(async (cache) => {
+    rot(contentPath(cache), CHUNK + 7);
+    const seen = Deno.readFileSync(contentPath(cache));
+    const report = await check(cache, { deep: true, repair: true });
+    assert.deepEqual(problemsOf(report), ["local"]);
+    assert.deepEqual(report.findings.map(({ path, what }) => `${path} ${what}`), [
+      "/resident chunk 1: its bytes here are not those that the bucket has",
+    ]);
+    assert.equal(report.left, 1);
+    const { bytes: _, ...counts } = report.local!;
+    assert.deepEqual(counts, { files: 2, chunks: 4, wrong: 1 }, "what is not saved has no id");
+    assert.deepEqual(Deno.readFileSync(contentPath(cache)), seen);
+    rot(contentPath(cache), CHUNK + 7);
+    assert.equal((await check(cache, { deep: true })).problems, 0);
+  });
+});
+
+Deno.test("local bytes that a program is changing are not called wrong", async () => {
+  await withCache(async (cache) => {
+    const database = MetadataDatabase.open({ directory: cache.zero.cache });
+    const written = () =>
+      database.statement("UPDATE map SET chunk = NULL WHERE inode = ? AND idx = 2").run(
+        cache.resident,
+      );
+    const wrong: string[] = [];
+    const look = (meanwhile: () => void) =>
+      verifyLocal({
+        cache: cache.zero.cache,
+        database,
+        secrets: undefined,
+        // The row is written after the bytes, and before they are looked at again.
+        clock: {
+          ...systemClock,
+          after: (_, action) => systemClock.after(0, () => (meanwhile(), action())),
+        },
+        share: 1,
+        pick: () => 0,
+        bytesPerSecond: undefined,
+        askAgainMs: 1_000,
+        onWrong: (_, what) => wrong.push(what),
+        signal: new AbortController().signal,
+      });
+    rot(contentPath(cache), 2 * CHUNK);
+    assert.equal((await look(() => {})).wrong, 1);
+    assert.equal((await look(written)).wrong, 0);
+    assert.deepEqual(wrong.length, 1);
+    database.close({ clean: true });
   });
 });
 

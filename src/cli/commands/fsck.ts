@@ -115,7 +115,7 @@ function shareOf(text: string | undefined): number {
 }
 
 function render(report: FsckReport): string[] {
-  const { counts, deep } = report;
+  const { counts, deep, local } = report;
   const lines = [
     `${report.cache}${report.mounted ? " (mounted)" : ""}: ${counts.inodes} inodes, ` +
     `${counts.contentFiles} content files, ${counts.chunks} chunks, ${counts.packs} packs`,
@@ -133,6 +133,12 @@ function render(report: FsckReport): string[] {
     lines.push(
       `read     ${deep.chunks} chunks of ${deep.packs} packs, ${formatBytes(deep.bytes)}; ` +
         `${deep.damaged} damaged`,
+    );
+  }
+  if (local !== undefined) {
+    lines.push(
+      `read     ${local.chunks} chunks of ${local.files} local files, ` +
+        `${formatBytes(local.bytes)}; ${local.wrong} wrong`,
     );
   }
   for (const notice of report.notices) lines.push(`note     ${notice}`);
