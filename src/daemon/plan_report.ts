@@ -8,6 +8,7 @@ import { renderUnmet } from "../policy/unmet.ts";
 import { renderCost } from "./policy_reports.ts";
 import type { Candidate } from "./preview.ts";
 import { printMoney } from "./prices.ts";
+import { first, JsonList, type JsonMembers } from "./json_text.ts";
 import { clip, clipPath } from "./table_text.ts";
 
 export interface PlanReport {
@@ -16,8 +17,8 @@ export interface PlanReport {
   /** What contradicts itself on this file system. */
   warnings: readonly Problem[];
   cost: CostReport | undefined;
-  /** Files that are shown, and how many at most. */
-  filter: (path: string) => boolean;
+  /** Rows of the plan that are shown, and how many at most. */
+  shown: (row: number) => boolean;
   limit: number;
 }
 
@@ -43,10 +44,10 @@ function row(decision: Decision, { now, columns }: { now: number; columns: numbe
 
 /** Lines of at most `columns`, but for what cannot be shorter. `now`: the time of the plan. */
 export function renderPlan(
-  { plan, candidate, warnings, cost, filter, limit }: PlanReport,
+  { plan, candidate, warnings, cost, shown, limit }: PlanReport,
   { now, columns }: { now: number; columns: number },
 ): string[] {
-  const { totals, unmet, decisions } = plan;
+  const { totals, unmet } = plan;
   const { marks } = candidate;
   const lines = [
     `policy    ${candidate.file}`,
@@ -54,17 +55,18 @@ export function renderPlan(
       formatBytes(marks.high)
     } to ${formatBytes(marks.low)}`,
   ];
-  const shown = decisions.filter((decision) => filter(decision.path));
-  if (shown.length > 0) lines.push("", `${HEADER}  NAME`);
+  let files = 0;
+  for (let row = 0; row < plan.size; row++) if (shown(row)) files++;
+  if (files > 0) lines.push("", `${HEADER}  NAME`);
   let heading = "";
-  for (const decision of shown.slice(0, limit)) {
+  for (const decision of first(limit, plan.each(shown))) {
     const next = headingOf(decision);
     if (next !== heading) lines.push(clip(next, columns));
     heading = next;
     lines.push(row(decision, { now, columns }));
   }
-  if (shown.length > limit) lines.push(`… and ${shown.length - limit} more (--limit)`);
-  if (shown.length > 0) lines.push("");
+  if (files > limit) lines.push(`… and ${files - limit} more (--limit)`);
+  if (files > 0) lines.push("");
   lines.push(...renderTotals(totals));
   if (unmet !== undefined) lines.push(...renderUnmet(unmet));
   if (cost !== undefined) lines.push(...renderCost(cost).map((line) => `bucket    ${line}`));
@@ -75,15 +77,17 @@ export function renderPlan(
   return lines;
 }
 
-const files = (count: number) => `${count} ${count === 1 ? "file" : "files"}`;
+const countOf = (count: number) => `${count} ${count === 1 ? "file" : "files"}`;
 
 function renderTotals({ toFree, evict, upload, money }: Totals): string[] {
   const lines = [
     toFree === 0
       ? "no space is needed"
-      : `to free ${formatBytes(toFree)}: evict ${files(evict.files)}, ${formatBytes(evict.bytes)}`,
+      : `to free ${formatBytes(toFree)}: evict ${countOf(evict.files)}, ${
+        formatBytes(evict.bytes)
+      }`,
   ];
-  if (upload.files > 0) lines.push(`upload ${files(upload.files)}, ${formatBytes(upload.bytes)}`);
+  if (upload.files > 0) lines.push(`upload ${countOf(upload.files)}, ${formatBytes(upload.bytes)}`);
   if (money === undefined) return lines;
   const { currency, uploadsPerMonth, uploadCalls, undo } = money;
   if (upload.files > 0) {
@@ -96,20 +100,21 @@ function renderTotals({ toFree, evict, upload, money }: Totals): string[] {
   return lines;
 }
 
-/** The same for programs. */
+/** The same for programs: a document with these members, of which `decisions` may be of any length. */
 export function planJson(
-  { plan, candidate, warnings, cost, filter, limit }: PlanReport,
-): unknown {
+  { plan, candidate, warnings, cost, shown, limit }: PlanReport,
+): JsonMembers {
   const { totals, unmet } = plan;
   const rules = [...totals.rules];
   const unmatched = candidate.active.policy.rules.map(({ name }) => name)
     .filter((name) => !totals.rules.has(name));
-  const decisions = plan.decisions.filter(({ path }) => filter(path)).slice(0, limit)
-    .map((decision) => ({ ...decision, why: REASONS[decision.reason] }));
   return {
     policy: candidate.file,
     marks: candidate.marks,
-    decisions,
+    decisions: new JsonList(
+      first(limit, plan.each(shown)),
+      (decision) => ({ ...decision, why: REASONS[decision.reason] }),
+    ),
     totals: { ...totals, rules, unmatched },
     unmet: unmet ?? null,
     warnings,

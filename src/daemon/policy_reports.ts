@@ -2,10 +2,12 @@
 import { formatBytes } from "../domain/units.ts";
 import type { JournalEntry } from "../metadata/journal_table.ts";
 import type { CostReport } from "../policy/budget.ts";
-import { type Decision, printRule, printVerdict } from "../policy/decision.ts";
+import { printRule, printVerdict } from "../policy/decision.ts";
 import type { PlanDiff } from "../policy/diff.ts";
 import { type Explanation, renderExplanation } from "../policy/explain.ts";
+import type { FileFacts } from "../policy/facts.ts";
 import { compileGlob, isLiteral } from "../policy/glob.ts";
+import { first, JsonList, type JsonMembers } from "./json_text.ts";
 import { clip, clipPath } from "./table_text.ts";
 import { printMoney } from "./prices.ts";
 
@@ -23,6 +25,27 @@ export function pathFilter(wanted: string | undefined): (path: string) => boolea
   if (!isLiteral(wanted)) return compileGlob(wanted);
   const directory = wanted.endsWith("/") ? wanted : `${wanted}/`;
   return (path) => path === wanted || path.startsWith(directory);
+}
+
+/** Which rows of a plan `--path` means: noted while their names are known. */
+export function rowFilter(wanted: string | undefined): {
+  seen?: (facts: FileFacts, row: number) => void;
+  shown: (row: number) => boolean;
+} {
+  if (wanted === undefined) return { shown: () => true };
+  const meant = pathFilter(wanted);
+  let rows = new Uint8Array(1024);
+  return {
+    seen: ({ paths }, row) => {
+      if (row >= rows.length) {
+        const wider = new Uint8Array(2 * rows.length);
+        wider.set(rows);
+        rows = wider;
+      }
+      rows[row] = meant(paths[0]) ? 1 : 0;
+    },
+    shown: (row) => rows[row] === 1,
+  };
 }
 
 /** What the bucket costs, and how that stands to the budget. */
@@ -62,23 +85,19 @@ export function renderDiff(
     columns: number;
   },
 ): string[] {
-  const verdict = (decision: Decision | undefined) =>
-    decision === undefined ? "nothing" : printVerdict(decision);
   const lines: string[] = [];
   let heading = "";
-  for (const { path, resident, before, after } of diff.changes.slice(0, limit)) {
-    const next = `${verdict(before)} → ${verdict(after)}  [${printRule(after?.rule)}]`;
+  for (const { path, resident, before, after } of first(limit, diff.changes)) {
+    const next = `${printVerdict(before)} → ${printVerdict(after)}  [${printRule(after.rule)}]`;
     if (next !== heading) lines.push(clip(next, columns));
     heading = next;
     lines.push(`${formatBytes(resident).padStart(10)}  ${clipPath(path, columns - 12)}`);
   }
-  if (diff.changes.length > limit) {
-    lines.push(`… and ${diff.changes.length - limit} more (--limit)`);
-  }
+  if (diff.files > limit) lines.push(`… and ${diff.files - limit} more (--limit)`);
   for (const [change, { files, bytes }] of Object.entries(diff.transitions)) {
     lines.push(`${change}: ${files} ${files === 1 ? "file" : "files"}, ${formatBytes(bytes)}`);
   }
-  if (diff.changes.length === 0) lines.push("no file's verdict changes");
+  if (diff.files === 0) lines.push("no file's verdict changes");
   const more = diff.freed < 0 ? "less" : "more";
   lines.push(`frees ${formatBytes(Math.abs(diff.freed))} ${more} now`);
   if (diff.undo !== undefined && diff.uploadsPerMonth !== undefined && currency !== undefined) {
@@ -90,6 +109,12 @@ export function renderDiff(
   }
   return lines;
 }
+
+/** The same for programs. */
+export const diffJson = ({ changes, ...sums }: PlanDiff, limit: number): JsonMembers => ({
+  changes: new JsonList(first(limit, changes)),
+  ...sums,
+});
 
 const WHAT: Record<JournalEntry["what"], (entry: JournalEntry) => string> = {
   saved: ({ bytes }) => `in the bucket, ${formatBytes(bytes)}`,

@@ -10,6 +10,7 @@ import { MetadataDatabase } from "../metadata/database.ts";
 import { readBucketUse } from "../metadata/bucket_use.ts";
 import { DentryTable } from "../metadata/dentry_table.ts";
 import { FactsTable } from "../metadata/facts_table.ts";
+import { FactsWalk, mergeNeeds } from "../metadata/facts_walk.ts";
 import { type JournalEntry, readJournal } from "../metadata/journal_table.ts";
 import { costOf, type CostReport } from "../policy/budget.ts";
 import { diffPlans, type PlanDiff } from "../policy/diff.ts";
@@ -18,9 +19,10 @@ import type { FileFacts, Usage } from "../policy/facts.ts";
 import { lintAgainst } from "../policy/lint.ts";
 import { type Marks, resolveMarks } from "../policy/marks.ts";
 import type { Prices } from "../policy/money.ts";
-import { type Plan, plan } from "../policy/plan.ts";
+import { type Plan, planOf } from "../policy/plan.ts";
 import type { Problem } from "../policy/problems.ts";
 import type { StaticFacts } from "../policy/replay.ts";
+import { Survey } from "../policy/survey.ts";
 import { YamlSource } from "../policy/yaml_source.ts";
 import * as libc from "../runtime/libc.ts";
 import { readAccountNames } from "../tiering/account_names.ts";
@@ -155,25 +157,46 @@ export class Preview {
     return volume;
   }
 
-  *#all({ active }: Candidate): Iterable<FileFacts> {
+  /** Shows every file to each survey, with one reading. `names`: all paths, whatever the rules ask for. */
+  #show(
+    surveys: readonly { survey: Survey; active: ActivePolicy }[],
+    { walk, seen }: { walk: FactsWalk; seen?: (facts: FileFacts, row: number) => void },
+  ): void {
+    const needs = mergeNeeds(
+      surveys.map(({ active }) => active.walkNeeds({ names: seen !== undefined })),
+    );
     const { open } = this.live;
-    for (const row of this.#facts.all(active.needs)) {
-      const state = open.size === 0 ? undefined : open.get(row.inode);
-      row.open = state !== undefined;
-      row.writing = state?.writing === true;
-      yield active.facts(row);
+    for (const facts of walk.here(needs)) {
+      const state = open.size === 0 ? undefined : open.get(facts.inode);
+      facts.open = state !== undefined;
+      facts.writing = state?.writing === true;
+      const row = surveys[0].survey.length;
+      for (const { survey, active } of surveys) survey.add(active.facts(facts));
+      if (surveys[0].survey.length > row) seen?.(facts, row);
+    }
+    for (const { survey } of surveys) survey.addEvicted(walk.absent);
+    // Whether a rule matches nothing at all is also up to what is not here.
+    const left = () => surveys.filter(({ survey }) => !survey.allRulesMatched);
+    if (walk.absent.files === 0 || left().length === 0) return;
+    let looking = left();
+    for (const facts of walk.gone(needs)) {
+      let matched = false;
+      for (const { survey, active } of looking) {
+        survey.noteRule(active.facts(facts));
+        matched ||= survey.allRulesMatched;
+      }
+      if (!matched) continue;
+      looking = left();
+      if (looking.length === 0) return;
     }
   }
 
-  #openness(inode: number): { open: boolean; writing: boolean } {
-    const state = this.live.open.get(inode);
-    return { open: state !== undefined, writing: state?.writing === true };
-  }
-
-  /** The plan at `atMs`, wall clock, as if nobody touched anything until then. */
-  plan(candidate: Candidate, { atMs }: { atMs: number }): Plan {
+  #survey(
+    { active, marks }: Candidate,
+    { atMs, expected }: { atMs: number; expected: number },
+  ): Survey {
     const usage: Usage = {
-      marks: candidate.marks,
+      marks,
       reserved: this.live.reserved,
       leaving: this.live.leaving,
       diskFree: this.#volume().availableBytes,
@@ -181,15 +204,30 @@ export class Preview {
       needed: 0,
       chunkSize: this.chunkSize,
     };
-    const { rules } = candidate.active;
-    const { prices } = this;
-    return plan({
-      facts: this.#all(candidate),
-      usage,
-      policy: rules,
-      now: atMs,
-      ...(prices === undefined ? {} : { prices }),
-    });
+    const factsOf = (inode: number) => {
+      const row = this.#facts.get(inode, active.needs);
+      return row && active.facts({ ...row, ...this.#openness(inode) });
+    };
+    return new Survey({ rules: active.rules, usage, now: atMs, factsOf, expected });
+  }
+
+  #openness(inode: number): { open: boolean; writing: boolean } {
+    const state = this.live.open.get(inode);
+    return { open: state !== undefined, writing: state?.writing === true };
+  }
+
+  /**
+   * The plan at `atMs`, wall clock, as if nobody touched anything until then. `seen` is told of every
+   * file with its row in the plan's survey.
+   */
+  plan(
+    candidate: Candidate,
+    { atMs, seen }: { atMs: number; seen?: (facts: FileFacts, row: number) => void },
+  ): Plan {
+    const walk = new FactsWalk(this.#database, this.#facts);
+    const survey = this.#survey(candidate, { atMs, expected: walk.expected() });
+    this.#show([{ survey, active: candidate.active }], { walk, seen });
+    return planOf(survey, this.prices);
   }
 
   /** What of a policy contradicts this file system, or itself on this disk. */
@@ -206,7 +244,15 @@ export class Preview {
   }
 
   diff(before: Candidate, after: Candidate, { atMs }: { atMs: number }): PlanDiff {
-    return diffPlans(this.plan(before, { atMs }), this.plan(after, { atMs }));
+    const walk = new FactsWalk(this.#database, this.#facts);
+    const expected = walk.expected();
+    const surveys = [before, after].map((candidate) => ({
+      survey: this.#survey(candidate, { atMs, expected }),
+      active: candidate.active,
+    }));
+    this.#show(surveys, { walk });
+    const [one, other] = surveys.map(({ survey }) => planOf(survey, this.prices));
+    return diffPlans(one, other);
   }
 
   /** The regular file at a path below the mount, or a UserError. */

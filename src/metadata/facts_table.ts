@@ -51,7 +51,7 @@ export interface FactNeeds {
   xattrs: boolean;
 }
 
-interface Directory {
+export interface Directory {
   /** With a slash at its end. */
   path: string;
   /** Until when all below it is pinned, milliseconds; -Infinity: not. */
@@ -100,7 +100,6 @@ type Row = [
 
 export class FactsTable {
   readonly #one: Statement;
-  readonly #page: Statement;
   readonly #queue: Statement;
   readonly #names: Statement;
   readonly #nameBytes: Statement;
@@ -120,10 +119,6 @@ export class FactsTable {
     const usage = "LEFT JOIN history.usage u ON u.inode = i.id";
     this.#one = database.arrayStatement(
       `SELECT ${COLUMNS} FROM main.inode i ${usage} ${NAME} WHERE i.id = ? AND ${REGULAR}`,
-    );
-    this.#page = database.arrayStatement(
-      `SELECT ${COLUMNS} FROM main.inode i ${usage} ${NAME}
-       WHERE i.id > ? AND ${REGULAR} AND i.nlink > 0 ORDER BY i.id LIMIT ?`,
     );
     // The order of the joins is the one of the queue; a sort would take in the whole of it.
     this.#queue = database.arrayStatement(
@@ -170,27 +165,13 @@ export class FactsTable {
     return row === undefined ? undefined : this.#facts(row, needs, true);
   }
 
-  /** Regular files with a name in the order of their numbers, after one. */
-  page(
-    { after, limit, needs }: { after: number; limit: number; needs: FactNeeds },
-  ): { facts: FactsRow[]; next: number | undefined } {
-    const doubtful = this.#doubtful();
-    const rows = this.#page.all(after, limit) as unknown as Row[];
-    const facts: FactsRow[] = [];
-    for (const row of rows) {
-      const each = this.#facts(row, needs, doubtful);
-      if (each !== undefined) facts.push(each);
-    }
-    return { facts, next: rows.length < limit ? undefined : rows[rows.length - 1][0] };
-  }
-
   /** Files of a class in the order of their ranks, after a place, as `UsageTable.queue`. */
   queue(
     kind: UsageClass,
     { after, limit, needs }: { after: QueuePlace | undefined; limit: number; needs: FactNeeds },
   ): { facts: FactsRow[]; next: QueuePlace | undefined } {
     const { rank, inode } = after ?? { rank: -Number.MAX_VALUE, inode: 0 };
-    const doubtful = this.#doubtful();
+    const doubtful = this.doubtful;
     const rows = this.#queue.all(kind, rank, inode, limit) as unknown as Row[];
     const facts: FactsRow[] = [];
     for (const row of rows) {
@@ -206,8 +187,13 @@ export class FactsTable {
   }
 
   /** Whether anything in the bucket is not verified, or lost: only then each file has to be looked at. */
-  #doubtful(): boolean {
+  get doubtful(): boolean {
     return (this.#anyUnverified.get() as unknown as [number])[0] === 1;
+  }
+
+  /** Whether all that a file has in packs is in packs that were looked at, and not lost. */
+  confirmed(inode: number): boolean {
+    return this.#unverified.get(inode) === undefined;
   }
 
   #facts(row: Row, needs: FactNeeds, doubtful: boolean): FactsRow | undefined {
@@ -227,7 +213,7 @@ export class FactsTable {
       dirty: (flags & DIRTY) !== 0,
       open: false,
       writing: false,
-      confirmed: !doubtful || resident === 0 || this.#unverified.get(inode) === undefined,
+      confirmed: !doubtful || resident === 0 || this.confirmed(inode),
       createdMs,
       residentSinceMs: row[15] ?? createdMs,
       lastUsedMs: row[12] ?? createdMs,
@@ -241,18 +227,17 @@ export class FactsTable {
     let pinnedUntilMs = (flags & PINNED) === 0 ? -Infinity : this.#pinUntil(inode);
     if (row[18] === null) pinnedUntilMs = Math.max(pinnedUntilMs, this.#allNames(facts));
     else {
-      const directory = this.#directory(row[18]);
+      const directory = this.directory(row[18]);
       if (directory === undefined) return undefined;
-      const name = isPlain(row[19]!) ? row[19]! : printName(this.#bytesOf(inode));
-      facts.paths.push(directory.path + name);
+      facts.paths.push(directory.path + this.printed(inode, row[19]!));
       pinnedUntilMs = Math.max(pinnedUntilMs, directory.pinnedUntilMs);
     }
     if (facts.paths.length === 0) return undefined;
     if (pinnedUntilMs === Infinity) facts.pin = {};
     else if (pinnedUntilMs > -Infinity) facts.pin = { untilMs: pinnedUntilMs };
     if (row[16] !== null) facts.recalledBy = row[16];
-    if (needs.uses) facts.uses = this.#usesOf(inode);
-    if (needs.xattrs) facts.xattrs = this.#attributes(inode);
+    if (needs.uses) facts.uses = this.usesOf(inode);
+    if (needs.xattrs) facts.xattrs = this.attributes(inode);
     return facts;
   }
 
@@ -264,7 +249,7 @@ export class FactsTable {
       ? undefined
       : this.#nameBytes.all(facts.inode) as unknown as [number, Uint8Array][];
     names.forEach(([parent, name], index) => {
-      const directory = this.#directory(parent);
+      const directory = this.directory(parent);
       if (directory === undefined) return;
       facts.paths.push(directory.path + (bytes === undefined ? name : printName(bytes[index][1])));
       pinnedUntilMs = Math.max(pinnedUntilMs, directory.pinnedUntilMs);
@@ -272,12 +257,18 @@ export class FactsTable {
     return pinnedUntilMs;
   }
 
+  /** The only name of an inode as `printName` writes it, where SQLite gave it as `text`. */
+  printed(inode: number, text: string): string {
+    return isPlain(text) ? text : printName(this.#bytesOf(inode));
+  }
+
   /** The name of an inode that has one. */
   #bytesOf(inode: number): Uint8Array {
     return (this.#place.get(inode) as unknown as [number, Uint8Array])[1];
   }
 
-  #usesOf(inode: number): number[] {
+  /** Times of its last uses, oldest first, milliseconds. */
+  usesOf(inode: number): number[] {
     const row = this.#uses.get(inode) as unknown as [Uint8Array] | undefined;
     return row === undefined ? [] : unpackTimes(row[0]);
   }
@@ -293,13 +284,13 @@ export class FactsTable {
     const pinned = this.#pinned.get(inode) as unknown as [number] | undefined;
     let until = pinned?.[0] === 1 ? this.#pinUntil(inode) : -Infinity;
     for (const [parent] of this.#names.all(inode) as unknown as [number, string][]) {
-      until = Math.max(until, this.#directory(parent)?.pinnedUntilMs ?? -Infinity);
+      until = Math.max(until, this.directory(parent)?.pinnedUntilMs ?? -Infinity);
     }
     return until;
   }
 
   /** Undefined: it is not below the root any more. */
-  #directory(inode: number): Directory | undefined {
+  directory(inode: number): Directory | undefined {
     if (this.#lastDirectory?.inode === inode) return this.#lastDirectory.directory;
     const directory = this.#findDirectory(inode);
     this.#lastDirectory = { inode, directory };
@@ -326,24 +317,12 @@ export class FactsTable {
     return directory;
   }
 
-  #attributes(inode: number): Record<string, string> {
+  /** Extended attributes, as text. */
+  attributes(inode: number): Record<string, string> {
     const rows = this.#xattrs.all(inode) as unknown as [Uint8Array, Uint8Array][];
     return Object.fromEntries(
       rows.map(([name, value]) => [printName(name), printName(value.subarray(0, XATTR_BYTES))]),
     );
-  }
-
-  /** All regular files at the mount, a page at a time, each page in a read transaction of its own. */
-  *all(needs: FactNeeds): Iterable<FactsRow> {
-    for (let after: number | undefined = 0; after !== undefined;) {
-      const page: { facts: FactsRow[]; next: number | undefined } = this.page({
-        after,
-        limit: 2_000,
-        needs,
-      });
-      yield* page.facts;
-      after = page.next;
-    }
   }
 }
 

@@ -28,6 +28,12 @@ const literalBytes = (glob: string) => glob.replace(/\\x(?=[0-9a-fA-F]{2})/g, "\
 const cache = new Map<string, Matcher>();
 const CACHED_GLOBS = 4096;
 
+/** The same as `compileGlob`, by an expression in every case. */
+export function compileGlobPlainly(glob: string): Matcher {
+  const expression = new RegExp(globSource(glob));
+  return (text) => expression.test(text);
+}
+
 /** A function that tells whether a name or path matches. Throws where `globProblem` finds one. */
 export function compileGlob(glob: string): Matcher {
   const known = cache.get(glob);
@@ -41,15 +47,42 @@ export function compileGlob(glob: string): Matcher {
 function build(glob: string): Matcher {
   if (glob === "**" || glob === "/**") return () => true;
   if (!SPECIAL.test(glob)) return (text) => text === glob;
+  const plain = expandBraces(glob).map(withoutExpression);
+  // Two dots may be a range of the library's.
+  if (!glob.includes("..") && plain.every((each) => each !== undefined)) {
+    return plain.length === 1 ? plain[0] : (text) => plain.some((each) => each(text));
+  }
+  // Not the library's own matcher: it takes three times as long around the same expression.
+  const expression = picomatch.makeRe(literalBytes(glob), OPTIONS);
+  return (text) => expression.test(text);
+}
+
+/**
+ * The commonest forms, which a comparison decides in a fraction of the time of an expression: all below
+ * `/a/b`, all below a directory of some name (double star, name, double star), and all with some ending.
+ * Names that are `.` or `..` do not exist; with that, these match what the expression does.
+ */
+function withoutExpression(glob: string): Matcher | undefined {
+  if (!SPECIAL.test(glob)) return (text) => text === glob;
   const directory = literalDirectory(glob);
   if (directory !== undefined) {
     return (text) =>
       text.startsWith(directory) &&
       (text.length === directory.length || text.charCodeAt(directory.length) === 0x2f);
   }
-  // Not the library's own matcher: it takes three times as long around the same expression.
-  const expression = picomatch.makeRe(literalBytes(glob), OPTIONS);
-  return (text) => expression.test(text);
+  if (!glob.startsWith("**/")) return undefined;
+  const rest = glob.slice(3);
+  if (rest.startsWith("*")) {
+    const ending = rest.slice(1);
+    // Without a first character that is no star's, a name of nothing would match.
+    if (ending === "" || ending.includes("/") || SPECIAL.test(ending)) return undefined;
+    return (text) => text.endsWith(ending);
+  }
+  const name = rest.slice(0, -3);
+  if (!rest.endsWith("/**") || name === "" || SPECIAL.test(name)) return undefined;
+  const [inside, last, start] = [`/${name}/`, `/${name}`, `${name}/`];
+  return (text) =>
+    text.includes(inside) || text.endsWith(last) || text.startsWith(start) || text === name;
 }
 
 /** A glob as the source of a regular expression on the whole text, for isolates that know no globs. */

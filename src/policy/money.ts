@@ -2,7 +2,6 @@
  * What a plan costs, and what undoing it would. Prices are data with a date, from the configuration;
  * nothing here knows one. Pure; estimates, and called so.
  */
-import type { Decision } from "./decision.ts";
 
 /** What a store asks for. Money in `currency`. */
 export interface Prices {
@@ -44,19 +43,15 @@ export function recallMoney(
 export const storageMoney = (bytes: number, prices: Prices): number =>
   bytes / GB * prices.storedGbMonth;
 
-export function moneyOf(decisions: readonly Decision[], prices: Prices): PlanMoney {
-  const sum = { upload: 0, evict: 0, evictFiles: 0 };
-  for (const { verdict, resident, frees } of decisions) {
-    if (verdict === "upload") sum.upload += resident;
-    if (verdict === "evict") {
-      sum.evict += frees;
-      sum.evictFiles++;
-    }
-  }
+/** What the sums of a plan cost. */
+export function moneyOf(
+  { upload, evict }: { upload: { bytes: number }; evict: { bytes: number; files: number } },
+  prices: Prices,
+): PlanMoney {
   return {
     currency: prices.currency,
-    uploadsPerMonth: storageMoney(sum.upload, prices),
-    uploadCalls: Math.ceil(sum.upload / CALL_BYTES) / 10_000 * prices.upload10k,
-    undo: recallMoney({ bytes: sum.evict, files: sum.evictFiles }, prices),
+    uploadsPerMonth: storageMoney(upload.bytes, prices),
+    uploadCalls: Math.ceil(upload.bytes / CALL_BYTES) / 10_000 * prices.upload10k,
+    undo: recallMoney(evict, prices),
   };
 }

@@ -21,25 +21,40 @@ export interface Outcome {
   keepHead: number;
 }
 
+/** Of facts, those that only some policies look at. */
+export interface Needs {
+  uses: boolean;
+  xattrs: boolean;
+  owners: boolean;
+  names: boolean;
+  age: boolean;
+  modified: boolean;
+  heat: boolean;
+}
+
 /** A policy that is ready to be asked. */
 export class Rules {
   readonly policy: Policy;
   readonly matches: readonly CompiledMatch[];
   readonly #outcomes: readonly Outcome[];
   /** What facts have to bring along, so that nobody reads what no rule asks for. */
-  readonly needs: { uses: boolean; xattrs: boolean; owners: boolean };
+  readonly needs: Needs;
 
   constructor(policy: Policy) {
     this.policy = policy;
     const { halfLifeMs } = policy.evict.order;
     this.matches = policy.rules.map((rule) => compileMatch(rule.match, halfLifeMs));
     this.#outcomes = policy.rules.map(outcomeOf);
-    const all = policy.rules.flatMap(({ match }) => [match, ...(match.not ?? [])]);
+    const all = policy.rules.flatMap(({ match }) => [...allOf(match)]);
     const asks = (key: keyof Match) => all.some((match) => match[key] !== undefined);
     this.needs = {
       uses: asks("uses"),
       xattrs: asks("xattr"),
       owners: asks("owner") || asks("group"),
+      names: asks("path") || asks("name"),
+      age: asks("age"),
+      modified: asks("modified"),
+      heat: asks("heat"),
     };
   }
 
@@ -80,6 +95,12 @@ export class Rules {
     }
     return [...times].filter((at) => at > after).sort((a, b) => a - b);
   }
+}
+
+/** A match, and all that it excludes. */
+function* allOf(match: Match): Generator<Match> {
+  yield match;
+  for (const excluded of match.not ?? []) yield* allOf(excluded);
 }
 
 const UNRULED: Outcome = {

@@ -7,17 +7,17 @@
  * the same order through planner.ts, which shares the judgement (judge.ts), the order (rank.ts) and
  * the stopping (run.ts).
  */
-import { type Decision, type Reason, undecided } from "./decision.ts";
+import type { Decision, Reason } from "./decision.ts";
+import { evictReason, type Limit, Run } from "./run.ts";
 import type { ByteClass, FileFacts, Usage } from "./facts.ts";
-import { Heap } from "./heap.ts";
-import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
+import { RowHeap } from "./row_heap.ts";
+import { FIRST_YIELDING_TIER } from "./judge.ts";
 import { bytesToFree, isUrgent } from "./marks.ts";
-import type { Block, Policy } from "./model.ts";
+import type { Block, Policy, Verdict } from "./model.ts";
 import { moneyOf, type PlanMoney, type Prices } from "./money.ts";
 import { Rules } from "./outcome.ts";
-import { rankOf } from "./rank.ts";
-import { evictReason, type Limit, Run } from "./run.ts";
-import { type Holder, holderOf, Obstacles, type Unmet } from "./unmet.ts";
+import { NO_WAVE, Survey } from "./survey.ts";
+import { type Holder, Obstacles, type Unmet } from "./unmet.ts";
 
 export interface PlanInput {
   facts: Iterable<FileFacts>;
@@ -54,200 +54,160 @@ export interface Totals {
   money?: PlanMoney;
 }
 
-export interface Plan {
-  /** Evictions in their order, then what blocks them, uploads, and the rest. One per file with local content. */
-  decisions: Decision[];
-  totals: Totals;
+/** What is to be done with every file that has local content: columns, read row by row. */
+export class Plan {
+  readonly totals: Totals;
   /** Undefined: all that has to be freed is freed. */
-  unmet: Unmet | undefined;
-}
+  readonly unmet: Unmet | undefined;
+  readonly survey: Survey;
+  /** Rows that leave, in their order. */
+  readonly #evicted: Uint32Array;
+  /** Bytes still to be freed after each of them. */
+  readonly #left: Float64Array;
+  #decisions: Decision[] | undefined;
 
-/** Quiet time and deadline where neither policy nor caller say otherwise. */
-const UPLOAD = { afterMs: 5_000, deadlineMs: 900_000 };
+  constructor(
+    survey: Survey,
+    { evicted, left, unmet }: {
+      evicted: Uint32Array;
+      left: Float64Array;
+      unmet: Unmet | undefined;
+    },
+  ) {
+    this.survey = survey;
+    this.totals = survey.totals;
+    this.unmet = unmet;
+    this.#evicted = evicted;
+    this.#left = left;
+  }
+
+  /** Files that it says something of. */
+  get size(): number {
+    return this.survey.length;
+  }
+
+  /** All rows of the survey: evictions in their order, then what blocks them, uploads, and the rest. */
+  *rows(): Generator<number> {
+    yield* this.#evicted;
+    for (const wanted of ["blocked", "upload", "keep"] satisfies Verdict[]) {
+      for (let row = 0; row < this.survey.length; row++) {
+        if (this.survey.verdict(row) === wanted) yield row;
+      }
+    }
+  }
+
+  /** Those of the rows that are `wanted`, as objects, made as they are asked for. */
+  *each(wanted: (row: number) => boolean = () => true): Generator<Decision> {
+    let place = 0;
+    for (const row of this.rows()) {
+      const left = place < this.#evicted.length ? this.#left[place] : undefined;
+      place++;
+      if (!wanted(row)) continue;
+      const decision = this.survey.decision(row);
+      if (left !== undefined) decision.left = left;
+      yield decision;
+    }
+  }
+
+  /** All of them at once: for few files. */
+  get decisions(): readonly Decision[] {
+    return this.#decisions ??= [...this.each()];
+  }
+}
 
 /** Plans. See above. */
 export function plan({ facts, usage, policy, now, prices }: PlanInput): Plan {
   const rules = policy instanceof Rules ? policy : new Rules(policy);
-  const survey = new Survey(rules, { usage, now });
+  const survey = new Survey({ rules, usage, now });
   for (const file of facts) survey.add(file);
-  const { totals } = survey;
-  const pressure = { ...usage, used: totals.used };
+  return planOf(survey, prices);
+}
+
+/** The plan of a survey that has seen every file. A survey serves for one plan. */
+export function planOf(survey: Survey, prices?: Prices): Plan {
+  const { totals, rules } = survey;
+  const pressure = { ...survey.usage, used: totals.used };
   totals.toFree = bytesToFree(pressure);
   totals.urgent = isUrgent(pressure);
   const run = new Run({
     policy: rules.policy.evict,
     toFree: totals.toFree,
-    residentFiles: survey.residentFiles,
+    residentFiles: survey.length,
   });
-  const evicted = choose(survey, { run, urgent: totals.urgent });
+  const chosen = choose(survey, { run, urgent: totals.urgent });
   totals.freed = run.freed;
   totals.evict = { files: run.files, bytes: run.freed };
-  const groups: Decision[][] = [evicted, [], [], []];
-  for (const decision of survey.decisions) {
-    const { verdict } = decision;
-    if (verdict === "blocked") groups[1].push(decision);
-    else if (verdict === "upload") groups[2].push(decision);
-    else if (verdict === "keep") groups[3].push(decision);
-  }
-  const decisions = groups.flat();
-  if (prices !== undefined) totals.money = moneyOf(decisions, prices);
-  return { decisions, totals, unmet: unmetBy(survey, run) };
-}
-
-/** `#waves` of files that no run takes. */
-const NO_WAVE = -1;
-
-/**
- * Everything that is known after one look at every file. Columns instead of objects: there may be
- * millions of files, and 300 MiB for all of them.
- */
-class Survey {
-  readonly decisions: Decision[] = [];
-  /** Of each decision: the wave in which it would leave if nothing blocked it. */
-  readonly waves: number[] = [];
-  readonly ranks: number[] = [];
-  /** Of each decision: whether it may leave in its wave. */
-  readonly free: boolean[] = [];
-  /** Of each decision: what holds it here. */
-  readonly holders: (Holder | undefined)[] = [];
-  residentFiles = 0;
-  readonly totals: Totals;
-  readonly #rules: Rules;
-  readonly #usage: Usage;
-  readonly #now: number;
-
-  constructor(rules: Rules, { usage, now }: { usage: Usage; now: number }) {
-    this.#rules = rules;
-    this.#usage = usage;
-    this.#now = now;
-    const none = () => ({ files: 0, bytes: 0 });
-    this.totals = {
-      classes: {
-        pinned: none(),
-        local: none(),
-        dirty: none(),
-        open: none(),
-        clean: none(),
-        evicted: none(),
-      },
-      reserved: usage.reserved,
-      leaving: usage.leaving,
-      used: usage.reserved + usage.leaving,
-      toFree: 0,
-      freed: 0,
-      evict: none(),
-      upload: none(),
-      rules: new Set(),
-      urgent: false,
-    };
-  }
-
-  add(facts: FileFacts): void {
-    const { chunkSize } = this.#usage;
-    const judgement = judge(this.#rules, facts, { now: this.#now, chunkSize });
-    this.#count(facts, judgement);
-    if (judgement.class === "evicted") return;
-    this.residentFiles++;
-    const decision = undecided(facts, judgement);
-    this.#considerUpload(facts, { decision, judgement });
-    const { tier, block, outcome } = judgement;
-    const wave = tier ?? (block === undefined ? NO_WAVE : outcome.first ? 0 : 1);
-    this.decisions.push(decision);
-    this.waves.push(wave);
-    this.ranks.push(wave === NO_WAVE ? 0 : rankOf(facts, this.#rules.policy.evict.order));
-    this.free.push(tier !== undefined);
-    this.holders.push(holderOf(judgement));
-  }
-
-  #count(facts: FileFacts, judgement: Judgement): void {
-    const { classes } = this.totals;
-    const tally = classes[judgement.class];
-    tally.files++;
-    if (judgement.class !== "evicted") tally.bytes += facts.resident;
-    classes.evicted.bytes += facts.allocated - facts.resident;
-    this.totals.used += facts.resident;
-    const { rule } = judgement.outcome;
-    if (rule !== undefined) (this.totals.rules as Set<string>).add(rule.name);
-  }
-
-  #considerUpload(
-    facts: FileFacts,
-    { decision, judgement }: { decision: Decision; judgement: Judgement },
-  ): void {
-    if (!facts.dirty || judgement.outcome.local) return;
-    const { upload } = this.#rules.policy;
-    const quietAt = facts.changedMs + (upload.afterMs ?? UPLOAD.afterMs);
-    const deadlineAt = (facts.dirtySinceMs ?? facts.changedMs) +
-      (upload.deadlineMs ?? UPLOAD.deadlineMs);
-    const quiet = this.#now >= quietAt && facts.writing !== true;
-    if (quiet || this.#now >= deadlineAt) {
-      decision.verdict = "upload";
-      decision.reason = quiet ? "quiet" : "deadline";
-      this.totals.upload.files++;
-      this.totals.upload.bytes += facts.resident;
-    } else if (judgement.class === "dirty") {
-      decision.reason = "waits_for_quiet";
-      decision.untilMs = facts.writing === true ? deadlineAt : Math.min(quietAt, deadlineAt);
-    }
-  }
+  if (prices !== undefined) totals.money = moneyOf(totals, prices);
+  return new Plan(survey, {
+    evicted: Uint32Array.from(chosen.rows),
+    left: Float64Array.from(chosen.left),
+    unmet: unmetBy(survey, run),
+  });
 }
 
 /** What is left on the disk after the run, by what holds it there; undefined: nothing is missing. */
-function unmetBy({ decisions, holders, totals }: Survey, run: Run): Unmet | undefined {
+function unmetBy(survey: Survey, run: Run): Unmet | undefined {
   if (run.left === 0) return undefined;
+  const { at, totals } = survey;
   const obstacles = new Obstacles(totals);
-  decisions.forEach((decision, index) => obstacles.add(decision, holders[index]));
+  for (let row = 0; row < survey.length; row++) {
+    const verdict = survey.verdict(row);
+    const { [row]: resident } = at.resident;
+    obstacles.add({ verdict, resident, frees: at.frees[row] }, survey.holder(row));
+  }
   return obstacles.unmet(run, totals);
 }
 
 /** Takes files in their order until the run has enough; says of the others why they stay. */
-function choose(survey: Survey, { run, urgent }: { run: Run; urgent: boolean }): Decision[] {
-  if (run.toFree === 0) return [];
-  const { decisions, waves, free, holders } = survey;
-  const evicted: Decision[] = [];
+function choose(
+  survey: Survey,
+  { run, urgent }: { run: Run; urgent: boolean },
+): { rows: number[]; left: number[] } {
+  const rows: number[] = [];
+  const left: number[] = [];
+  if (run.toFree === 0) return { rows, left };
+  const { frees, wave: waves, free } = survey.at;
   const heap = queueOf(survey);
   while (run.left > 0 && run.limit === undefined) {
-    const index = heap.pop();
-    if (index === undefined) break;
-    const decision = decisions[index];
-    const wave = waves[index];
-    if (!free[index] || (wave >= FIRST_YIELDING_TIER && !urgent)) {
-      block(decision, holders[index]);
+    const row = heap.pop();
+    if (row === undefined) break;
+    const wave = waves[row];
+    if (free[row] === 0 || (wave >= FIRST_YIELDING_TIER && !urgent)) {
+      block(survey, row);
       continue;
     }
-    if (!run.wants(decision.frees)) {
-      heap.push(index);
+    if (!run.wants(frees[row])) {
+      heap.giveBack(row);
       break;
     }
-    run.take(decision.frees);
-    decision.verdict = "evict";
-    decision.reason = evictReason(wave, { young: holders[index] === "too_young" });
-    decision.left = run.left;
-    evicted.push(decision);
+    run.take(frees[row]);
+    const young = survey.holder(row) === "too_young";
+    survey.setVerdict(row, "evict", evictReason(wave, { young }));
+    rows.push(row);
+    left.push(run.left);
   }
-  explainRest(survey, { rest: heap.items(), limit: run.limit });
-  return evicted;
+  explainRest(survey, { rest: heap.rows(), limit: run.limit });
+  return { rows, left };
 }
 
 /** The order in which files leave: wave, rank, then inode, so that it is the same every time. */
-function queueOf({ decisions, waves, ranks }: Survey): Heap<number> {
-  const indexes: number[] = [];
-  for (let index = 0; index < waves.length; index++) {
-    if (waves[index] !== NO_WAVE) indexes.push(index);
-  }
-  return new Heap<number>((a, b) => {
-    if (waves[a] !== waves[b]) return waves[a] < waves[b];
-    if (ranks[a] !== ranks[b]) return ranks[a] < ranks[b];
-    return decisions[a].inode < decisions[b].inode;
-  }, indexes);
+function queueOf(survey: Survey): RowHeap {
+  const { wave, rank, inode } = survey.at;
+  const rows = new Uint32Array(survey.length);
+  let count = 0;
+  for (let row = 0; row < survey.length; row++) if (wave[row] !== NO_WAVE) rows[count++] = row;
+  return new RowHeap((a, b) => {
+    if (wave[a] !== wave[b]) return wave[a] < wave[b];
+    if (rank[a] !== rank[b]) return rank[a] < rank[b];
+    return inode[a] < inode[b];
+  }, rows.subarray(0, count));
 }
 
 /** The run would have taken it, but it cannot leave. What only waits for its time stays of itself. */
-function block(decision: Decision, holder: Holder | undefined): void {
-  if (decision.verdict !== "keep" || holder === undefined || !isBlock(holder)) return;
-  decision.verdict = "blocked";
-  decision.block = holder;
-  decision.reason = holder === "pinned" ? "pinned_by_user" : holder;
+function block(survey: Survey, row: number): void {
+  const holder = survey.holder(row);
+  if (survey.verdict(row) !== "keep" || holder === undefined || !isBlock(holder)) return;
+  survey.setVerdict(row, "blocked", holder === "pinned" ? "pinned_by_user" : holder, holder);
 }
 
 const BLOCKS: readonly string[] = ["dirty", "open", "too_young", "pinned", "unconfirmed"];
@@ -255,13 +215,13 @@ const isBlock = (holder: Holder): holder is Holder & Block => BLOCKS.includes(ho
 
 /** The others could have left, but were not needed, or the run was stopped before them. */
 function explainRest(
-  { decisions, waves, free }: Survey,
-  { rest, limit }: { rest: readonly number[]; limit: Limit | undefined },
+  survey: Survey,
+  { rest, limit }: { rest: Uint32Array; limit: Limit | undefined },
 ): void {
   const reason: Reason = limit ?? "reached";
-  for (const index of rest) {
-    const decision = decisions[index];
-    const ready = free[index] && waves[index] < FIRST_YIELDING_TIER;
-    if (ready && decision.verdict === "keep") decision.reason = reason;
+  const { free, wave } = survey.at;
+  for (const row of rest) {
+    const ready = free[row] === 1 && wave[row] < FIRST_YIELDING_TIER;
+    if (ready && survey.verdict(row) === "keep") survey.setReason(row, reason);
   }
 }

@@ -9,21 +9,23 @@ import type { Tally, Totals } from "./plan.ts";
 import type { Limit, Run } from "./run.ts";
 
 /** What holds bytes on the disk. */
-export type Holder =
-  | "pinned"
-  | "local"
-  | "dirty"
-  | "open"
-  | "unconfirmed"
-  | "too_young"
-  | "after"
-  | "head"
+export const HOLDERS = [
+  "pinned",
+  "local",
+  "dirty",
+  "open",
+  "unconfirmed",
+  "too_young",
+  "after",
+  "head",
   /** Promised to recalls under way. */
-  | "reserved"
+  "reserved",
   /** Not yet off the disk. */
-  | "leaving"
+  "leaving",
   /** Nothing holds it but a limit on the run: the next one takes it. */
-  | "later";
+  "later",
+] as const;
+export type Holder = typeof HOLDERS[number];
 
 export interface Unmet {
   /** Bytes that had to be freed and were not. */
@@ -45,7 +47,10 @@ export class Obstacles {
   }
 
   /** What a decision leaves on the disk. `holder` undefined: nothing held it but the run's limits. */
-  add({ verdict, resident, frees }: Decision, holder: Holder | undefined): void {
+  add(
+    { verdict, resident, frees }: Pick<Decision, "verdict" | "resident" | "frees">,
+    holder: Holder | undefined,
+  ): void {
     if (verdict !== "evict" && holder !== undefined) return this.#add(holder, resident, 1);
     // Of what leaves now or later, the head stays.
     this.#add("head", resident - frees, 1);

@@ -5,6 +5,7 @@
 import { hex } from "../runtime/random.ts";
 import { createHash } from "node:crypto";
 import type { FactsRow } from "../metadata/facts_table.ts";
+import type { WalkNeeds } from "../metadata/facts_walk.ts";
 import { UsageClass } from "../metadata/schema.ts";
 import type { SortedFile } from "../metadata/usage_table.ts";
 import type { FileFacts } from "../policy/facts.ts";
@@ -36,6 +37,12 @@ export class ActivePolicy {
   get needs(): { uses: boolean; xattrs: boolean } {
     const { uses, xattrs } = this.rules.needs;
     return { uses, xattrs };
+  }
+
+  /** The same for a walk over a whole tree; `names`: paths are needed whatever the rules ask for. */
+  walkNeeds({ names }: { names: boolean }): WalkNeeds {
+    const { needs } = this.rules;
+    return { ...needs, names: names || needs.names };
   }
 
   /** Whether some rule keeps files out of the bucket. */

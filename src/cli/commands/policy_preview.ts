@@ -9,11 +9,13 @@ import type { ZeroMount } from "../../daemon/find_mount.ts";
 import { parseTime, Preview } from "../../daemon/preview.ts";
 import { planJson, type PlanReport, renderPlan } from "../../daemon/plan_report.ts";
 import {
+  diffJson,
   explanationLines,
-  pathFilter,
   renderDiff,
   renderJournal,
+  rowFilter,
 } from "../../daemon/policy_reports.ts";
+import { printJson } from "../../daemon/json_text.ts";
 import { type CommandContext, targetOf, targetOrOnlyMount } from "../context.ts";
 import { terminalColumns } from "../terminal.ts";
 import { callDaemon } from "../control_client.ts";
@@ -98,17 +100,18 @@ export async function policyCheckCommand(
   const now = timeOf(options);
   return await withPreview(target, (preview) => {
     const candidate = preview.policy(options.policy);
-    const result = preview.plan(candidate, { atMs: now });
+    const { seen, shown } = rowFilter(options.path);
+    const result = preview.plan(candidate, { atMs: now, seen });
     const report: PlanReport = {
       plan: result,
       candidate,
       warnings: preview.warnings(candidate, result),
       cost: preview.cost(candidate, { now: Date.now() }),
-      filter: pathFilter(options.path),
+      shown,
       limit,
     };
     if (options.json) {
-      context.print(JSON.stringify(planJson(report), null, 2));
+      printJson(context.print, planJson(report));
     } else {
       const columns = terminalColumns();
       for (const line of renderPlan(report, { now, columns })) context.print(line);
@@ -148,14 +151,14 @@ export async function policyDiffCommand(
   return await withPreview(target, (preview) => {
     const [before, after] = [preview.policy(files.old), preview.policy(files.new)];
     const diff = preview.diff(before, after, { atMs: timeOf(options) });
-    if (options.json) context.print(JSON.stringify(diff, null, 2));
+    if (options.json) printJson(context.print, diffJson(diff, limit));
     else {
       const currency = preview.prices?.currency;
       for (const line of renderDiff(diff, { limit, currency, columns: terminalColumns() })) {
         context.print(line);
       }
     }
-    return diff.changes.length === 0 ? ExitCode.ok : ExitCode.plan;
+    return diff.files === 0 ? ExitCode.ok : ExitCode.plan;
   });
 }
 

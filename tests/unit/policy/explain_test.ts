@@ -104,7 +104,7 @@ Deno.test("a diff names the files whose verdict changes, their bytes, and the mo
   const after = planOf("rules: [{ name: w, match: { path: '/Work/**' }, keep: pinned }]\n");
   const { changes, transitions, freed, undo, missing } = diffPlans(before, after);
   assert.deepEqual(
-    changes.map(({ path, before, after }) => [path, before?.verdict, after?.verdict]),
+    [...changes].map(({ path, before, after }) => [path, before.verdict, after.verdict]),
     [["/b", "keep", "evict"], ["/Work/a", "evict", "keep"]],
   );
   assert.deepEqual(transitions, {
@@ -112,5 +112,5 @@ Deno.test("a diff names the files whose verdict changes, their bytes, and the mo
     "evict → keep": { files: 1, bytes: 40 * MiB },
   });
   assert.deepEqual([freed, undo, missing], [0, 0, 0]);
-  assert.deepEqual(diffPlans(before, before).changes, []);
+  assert.deepEqual([...diffPlans(before, before).changes], []);
 });

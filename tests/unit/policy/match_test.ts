@@ -4,7 +4,12 @@ import fc from "fast-check";
 import { printName } from "../../../src/domain/name_text.ts";
 import { covers, globCovers } from "../../../src/policy/cover.ts";
 import type { FileFacts } from "../../../src/policy/facts.ts";
-import { compileGlob, expandBraces, globProblem } from "../../../src/policy/glob.ts";
+import {
+  compileGlob,
+  compileGlobPlainly,
+  expandBraces,
+  globProblem,
+} from "../../../src/policy/glob.ts";
 import { compileMatch, flipsOf, matches } from "../../../src/policy/match.ts";
 import { DAY, file, HOUR, NOW, policyOf } from "./helpers.ts";
 import { runs } from "../../harness/runs.ts";
@@ -39,6 +44,27 @@ Deno.test("globs: directories, endings, dot files, braces, spaces, brackets", ()
   for (const [glob, path, wanted] of cases) {
     assert.equal(compileGlob(glob)(path), wanted, `${glob} on ${path}`);
   }
+});
+
+Deno.test("globs that are decided without an expression match what their expressions match", () => {
+  const name = fc.constantFrom("a", "bb", ".a", "a.mov", ".mov", "b.tar.gz", "a\\xff", "..a", "é");
+  const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => `/${names.join("/")}`);
+  const glob = fc.oneof(
+    path.map((each) => `${each}/**`),
+    path,
+    name.map((each) => `**/${each}/**`),
+    fc.constantFrom(".mov", "mov", ".tar.gz", "v", "a", "*", "").map((each) => `**/*${each}`),
+    fc.uniqueArray(name, { minLength: 2, maxLength: 3 }).map((all) => `**/{${all.join(",")}}/**`),
+    fc.uniqueArray(name, { minLength: 2, maxLength: 3 }).map((all) => `**/*.{${all.join(",")}}`),
+    fc.uniqueArray(name, { minLength: 2, maxLength: 3 }).map((all) => `/a/{${all.join(",")}}`),
+    fc.constantFrom("**/a", "**/**", "**", "/*/**", "**/a*/**", "*.mov", "**/*/a"),
+  );
+  fc.assert(
+    fc.property(glob, fc.oneof(path, name), (each, text) => {
+      assert.equal(compileGlob(each)(text), compileGlobPlainly(each)(text), `${each} on ${text}`);
+    }),
+    runs(5_000),
+  );
 });
 
 Deno.test("bytes that are not UTF-8 are matched as \\xNN, by globs and by their own names", () => {
