@@ -244,6 +244,12 @@ export class ContentStore {
     return at === -Errno.ENXIO ? undefined : checked(at, "look for data in");
   }
 
+  /** Where the next hole lies, at `from` or behind it; the end of the file counts as one. */
+  nextHole(file: ContentFile, from: number): number {
+    const at = libc.lseek(file.fd, from, libc.SEEK.HOLE);
+    return at === -Errno.ENXIO ? from : checked(at, "look for a hole in");
+  }
+
   /** Free and total bytes of the disk that holds the content. */
   disk(): { free: number; total: number } {
     const volume = libc.fstatvfs(this.#directoryFd);

@@ -3,6 +3,7 @@
  * durable, bytes afterwards: content that goes away is trimmed in the background once the rows that
  * name it are gone for good, so that no crash shows zeros where data was.
  */
+import type { ContentFile } from "../content/content_store.ts";
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import { PARKED } from "../fuse/operations.ts";
@@ -303,11 +304,22 @@ export class Resizer {
     const { size } = file.inode;
     if (request.offset < 0 || request.offset >= size) throw new FsError(Errno.ENXIO);
     core.flush(file);
+    // Into holes of what is mapped programs store without a row: there the content file is the file.
+    const unseen = core.unseen.has(file.inode.id) ? core.content(file.inode, false) : undefined;
+    if (unseen !== undefined) return this.#seekContent(unseen, request, size);
     if (request.whence === SEEK.HOLE) return this.#hole(file.inode, request.offset);
     for (const data of this.#extents(file.inode, request.offset)) {
       if (data.offset < size) return Math.max(request.offset, data.offset);
     }
     throw new FsError(Errno.ENXIO);
+  }
+
+  #seekContent(content: ContentFile, { offset, whence }: LseekRequest, size: number): number {
+    const { store } = this.#core;
+    if (whence === SEEK.HOLE) return Math.min(size, store.nextHole(content, offset));
+    const data = store.nextData(content, offset);
+    if (data === undefined || data >= size) throw new FsError(Errno.ENXIO);
+    return data;
   }
 
   #hole(inode: Inode, from: number): number {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Errno } from "../../src/domain/errno.ts";
 import * as libc from "../../src/runtime/libc.ts";
+import { SEEK } from "../../src/runtime/libc_constants.ts";
 import { type FilesystemFixture, QUIET_MS } from "../harness/filesystem_fixture.ts";
 import { assertDone, cached, CHUNK, data, labels, lawTest } from "../harness/law_test.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -306,6 +307,29 @@ lawTest(
   },
   with_,
 );
+
+lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
+  const { kernel } = fixture;
+  const bytes = data(1, 5 * CHUNK);
+  bytes.fill(0, CHUNK, 4 * CHUNK);
+  const inode = clean(fixture, "a", bytes);
+  const mapped = mapping(fixture, inode, RDWR);
+  const { handle } = opened(fixture, inode, RDONLY);
+  const seek = (offset: number, whence: number) => kernel.lseek(inode, { handle, offset, whence });
+  assert.equal(seek(CHUNK, SEEK.DATA).value, 4 * CHUNK);
+  mapped.store(2 * CHUNK, new TextEncoder().encode("unseen"));
+  assert.equal(seek(CHUNK, SEEK.DATA).value, 2 * CHUNK);
+  const behind = seek(2 * CHUNK, SEEK.HOLE).value;
+  assert(behind > 2 * CHUNK && behind < 4 * CHUNK, `${behind}`);
+  assert.equal(seek(behind, SEEK.DATA).value, 4 * CHUNK);
+  assert.equal(seek(4 * CHUNK, SEEK.HOLE).value, 5 * CHUNK);
+  mapped.unmap();
+  fixture.closeFile({ inode, handle });
+  fixture.quiesce();
+  const again = { inode, handle: opened(fixture, inode, RDONLY).handle };
+  const later = { handle: again.handle, offset: CHUNK, whence: SEEK.DATA };
+  assert.equal(kernel.lseek(inode, later).value, 2 * CHUNK, "and rows say so later");
+}, with_);
 
 lawTest(
   "an open beside a mapping that has stored into a hole punched what was stored",
