@@ -9,12 +9,11 @@ import {
   type InodeRecord,
   type MetadataRecord,
   type PackChunk,
-  type PackRecord,
   RecordTable,
   type VersionRecord,
-  type XattrRecord,
 } from "../domain/metadata_rows.ts";
 import type { MetadataDatabase } from "./database.ts";
+import { ShippedRowTables } from "./shipped_rows.ts";
 
 const REGULAR = 0o100000;
 const TYPE_MASK = 0o170000;
@@ -30,12 +29,14 @@ type Rows<T extends RecordTable> = Extract<MetadataRecord, { table: T }>;
 
 export class FollowRows {
   readonly #database: MetadataDatabase;
+  readonly #tables: ShippedRowTables;
   /** Inodes of which something has been told: to be shown anew. */
   readonly touched = new Set<number>();
 
   /** Makes the tables where they are not there yet. */
   constructor(database: MetadataDatabase) {
     this.#database = database;
+    this.#tables = new ShippedRowTables(database);
     this.#run(`CREATE TABLE IF NOT EXISTS told_dentry (id INTEGER PRIMARY KEY,
       parent INTEGER NOT NULL, name BLOB NOT NULL, inode INTEGER NOT NULL) STRICT`);
     this.#run("CREATE INDEX IF NOT EXISTS told_dentry_inode ON told_dentry (inode)");
@@ -66,10 +67,10 @@ export class FollowRows {
       this.#run("DELETE FROM xattr WHERE id = ?", key);
     }
     for (const { key, row } of this.#of(rows, RecordTable.PACK)) {
-      if (row !== undefined) this.#pack(key, row);
+      if (row !== undefined) this.#tables.pack(key, row);
     }
     for (const { key, row } of this.#of(rows, RecordTable.PACK_LIST)) {
-      for (const chunk of row ?? []) this.#chunk(key, chunk);
+      for (const chunk of row ?? []) this.#tables.chunk(key, chunk);
     }
     for (const { key, row } of this.#of(rows, RecordTable.VERSION)) this.#leaveVersion(key, row);
     for (const { key, row } of this.#of(rows, RecordTable.VERSION)) {
@@ -83,7 +84,7 @@ export class FollowRows {
   /** After everything is shown anew: attributes of what is there now, and what nothing refers to any more. */
   finish(rows: ShippedRows): void {
     for (const { key, row } of this.#of(rows, RecordTable.XATTR)) {
-      if (row !== undefined) this.#xattr(key, row);
+      if (row !== undefined) this.#tables.xattr(key, row);
     }
     for (const { key, row } of this.#of(rows, RecordTable.PACK_LIST)) {
       this.#leaveChunks(key, row ?? []);
@@ -154,44 +155,6 @@ export class FollowRows {
     );
   }
 
-  #xattr(id: number, { inode, name, value }: XattrRecord): void {
-    this.#run("INSERT INTO xattr VALUES (?, ?, ?, ?)", id, inode, name, value);
-  }
-
-  #pack(id: number, row: PackRecord): void {
-    this.#run(
-      `INSERT INTO pack (id, name, version_id, bytes, verified, created_ms) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, bytes = excluded.bytes,
-         verified = excluded.verified`,
-      id,
-      row.name,
-      row.versionId,
-      row.bytes,
-      row.verified ? 1 : 0,
-      row.createdMs,
-    );
-  }
-
-  /** A chunk that was moved into another pack keeps its id, and who refers to it. */
-  #chunk(pack: number, chunk: PackChunk): void {
-    this.#run(
-      `INSERT INTO chunk (id, hash, pack, ordinal, offset, stored, length, codec, lost)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET pack = excluded.pack, ordinal = excluded.ordinal,
-         offset = excluded.offset, stored = excluded.stored, codec = excluded.codec,
-         lost = excluded.lost`,
-      chunk.id,
-      chunk.hash,
-      pack,
-      chunk.ordinal,
-      chunk.offset,
-      chunk.stored,
-      chunk.length,
-      chunk.codec,
-      chunk.lost ? 1 : 0,
-    );
-  }
-
   #leaveChunks(pack: number, listed: PackChunk[]): void {
     const kept = new Set(listed.map(({ id }) => id));
     for (const id of this.#numbers("SELECT id FROM chunk WHERE pack = ?", pack)) {
@@ -213,27 +176,7 @@ export class FollowRows {
 
   #version(id: number, row: VersionRecord): void {
     this.touched.add(row.inode);
-    this.#run(
-      `INSERT INTO version (id, inode, kind, generation, size, mode, uid, gid, mtime_s, mtime_ns,
-         saved_ms, trashed_ms, path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET inode = excluded.inode, kind = excluded.kind,
-         generation = excluded.generation, size = excluded.size, mode = excluded.mode,
-         uid = excluded.uid, gid = excluded.gid, mtime_s = excluded.mtime_s,
-         mtime_ns = excluded.mtime_ns, saved_ms = excluded.saved_ms,
-         trashed_ms = excluded.trashed_ms, path = excluded.path`,
-      id,
-      row.inode,
-      row.kind,
-      row.generation,
-      row.size,
-      row.mode,
-      row.uid,
-      row.gid,
-      ...row.mtime,
-      row.savedMs,
-      row.trashedMs ?? null,
-      row.path ?? null,
-    );
+    this.#tables.version(id, row);
   }
 
   /** The list of a version that has gone since is of no use. */
@@ -242,9 +185,6 @@ export class FollowRows {
     this.#run("DELETE FROM version_chunk WHERE version = ?", version);
     if (inode === undefined) return;
     this.touched.add(inode);
-    const insert = this.#database.statement("INSERT INTO version_chunk VALUES (?, ?, ?, ?)");
-    for (const { index, chunk, count, length } of runs ?? []) {
-      for (let i = 0; i < count; i++) insert.run(version, index + i, chunk + i, length);
-    }
+    this.#tables.versionChunks(version, runs ?? []);
   }
 }

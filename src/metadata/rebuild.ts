@@ -11,12 +11,11 @@ import {
   type PackChunk,
   type PackRecord,
   RecordTable,
-  type VersionRecord,
-  type XattrRecord,
 } from "../domain/metadata_rows.ts";
 import { unreachable } from "../domain/errors.ts";
 import type { MetadataDatabase } from "./database.ts";
 import { VersionKind } from "./schema.ts";
+import { ShippedRowTables } from "./shipped_rows.ts";
 
 /** A file that did not come back as it last was. */
 export interface NotNewest {
@@ -54,10 +53,12 @@ const RESTORABLE = `kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`;
 
 export class Rebuild {
   readonly #database: MetadataDatabase;
+  readonly #tables: ShippedRowTables;
 
   /** `database` has just been created: it holds nothing but a root directory. */
   constructor(database: MetadataDatabase) {
     this.#database = database;
+    this.#tables = new ShippedRowTables(database);
     this.#run(`CREATE TEMP TABLE was_dirty (inode INTEGER PRIMARY KEY)`);
     this.#run(`CREATE TEMP TABLE reached (inode INTEGER PRIMARY KEY)`);
     this.#run(`CREATE TEMP TABLE condemned (pack INTEGER PRIMARY KEY)`);
@@ -79,9 +80,9 @@ export class Rebuild {
       case RecordTable.DENTRY:
         return this.#dentry(key, record.row);
       case RecordTable.XATTR:
-        return this.#xattr(key, record.row);
+        return this.#tables.xattr(key, record.row);
       case RecordTable.VERSION:
-        return this.#version(key, record.row);
+        return this.#tables.version(key, record.row);
       case RecordTable.VERSION_LIST:
         return this.#versionList(key, record.row);
       case RecordTable.PACK:
@@ -123,29 +124,6 @@ export class Rebuild {
     this.#run("INSERT INTO dentry VALUES (?, ?, ?, ?)", id, parent, name, inode);
   }
 
-  #xattr(id: number, { inode, name, value }: XattrRecord): void {
-    this.#run("INSERT INTO xattr VALUES (?, ?, ?, ?)", id, inode, name, value);
-  }
-
-  #version(id: number, row: VersionRecord): void {
-    this.#run(
-      `INSERT INTO version (id, inode, kind, generation, size, mode, uid, gid, mtime_s, mtime_ns,
-         saved_ms, trashed_ms, path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      id,
-      row.inode,
-      row.kind,
-      row.generation,
-      row.size,
-      row.mode,
-      row.uid,
-      row.gid,
-      ...row.mtime,
-      row.savedMs,
-      row.trashedMs ?? null,
-      row.path ?? null,
-    );
-  }
-
   /** The bucket is told that a version or a pack is gone, and not that its list is: it is gone with it. */
   #has(table: "version" | "pack", id: number): boolean {
     return this.#database.statement(`SELECT 1 FROM ${table} WHERE id = ?`).get(id) !== undefined;
@@ -153,23 +131,11 @@ export class Rebuild {
 
   #versionList(version: number, runs: ChunkRun[]): void {
     if (!this.#has("version", version)) return;
-    const insert = this.#database.statement("INSERT INTO version_chunk VALUES (?, ?, ?, ?)");
-    for (const { index, chunk, count, length } of runs) {
-      for (let i = 0; i < count; i++) insert.run(version, index + i, chunk + i, length);
-    }
+    this.#tables.versionChunks(version, runs);
   }
 
   #pack(id: number, row: PackRecord): void {
-    this.#run(
-      `INSERT INTO pack (id, name, version_id, bytes, verified, created_ms)
-       VALUES (?, ?, ?, ?, ?, ?)`,
-      id,
-      row.name,
-      row.versionId,
-      row.bytes,
-      row.verified ? 1 : 0,
-      row.createdMs,
-    );
+    this.#tables.pack(id, row);
     if (row.condemned) this.#run("INSERT INTO condemned VALUES (?)", id);
   }
 
@@ -177,23 +143,7 @@ export class Rebuild {
     if (!this.#has("pack", pack)) return;
     // A chunk that was moved may stand in two lists where one was told before the move and the other
     // after it. It only ever moves to a newer pack, whose list comes later here.
-    for (const chunk of chunks) {
-      this.#run(
-        `INSERT INTO chunk (id, hash, pack, ordinal, offset, stored, length, codec, lost)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-           pack = excluded.pack, ordinal = excluded.ordinal, offset = excluded.offset,
-           stored = excluded.stored, codec = excluded.codec, lost = excluded.lost`,
-        chunk.id,
-        chunk.hash,
-        pack,
-        chunk.ordinal,
-        chunk.offset,
-        chunk.stored,
-        chunk.length,
-        chunk.codec,
-        chunk.lost ? 1 : 0,
-      );
-    }
+    for (const chunk of chunks) this.#tables.chunk(pack, chunk);
   }
 
   /** All rows are there: makes a file system of them. Answers what is not in its newest state. */
