@@ -35,6 +35,8 @@ export class GroupCommit {
   #operations = 0;
   /** Something was written that the log does not hold: only a commit keeps it. */
   #unlogged = false;
+  /** Rows of the database were written since the last commit, whether or not the log holds that. */
+  #wrote = false;
   /** The last commit failed; the operations are in the log, and in an open transaction again. */
   #stuck = false;
   /** Told when a group begins: somebody must commit it, soon. */
@@ -83,6 +85,7 @@ export class GroupCommit {
 
   /** Within an operation: this statement was run. */
   ran(number: number, sql: string, parameters: Redo["parameters"]): void {
+    this.#wrote = true;
     this.#log.add(number, sql, parameters);
   }
 
@@ -128,12 +131,18 @@ export class GroupCommit {
   }
 
   #commitNow(): void {
-    const logged = this.#log.length > 0;
-    if (logged) this.#setGroup.run(this.#group);
+    // Also where the log holds nothing of it: what is logged next goes on from these rows, and must not
+    // be run again on others, should a power cut take them and leave the log.
+    const wrote = this.#wrote;
+    if (wrote) this.#setGroup.run(this.#group);
     this.#commit.run();
-    this.#open = this.#unlogged = this.#stuck = false;
+    this.#open =
+      this.#unlogged =
+      this.#stuck =
+      this.#wrote =
+        false;
     this.#log.reset();
-    if (logged) this.#group++;
+    if (wrote) this.#group++;
     if (this.#operations > 0) this.onCommitted(this.#operations);
   }
 
