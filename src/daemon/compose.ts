@@ -34,7 +34,7 @@ import { recordAccesses } from "./access_trace_file.ts";
 import { VerifiedStore } from "./verified_store.ts";
 import { WriteRight } from "./write_right.ts";
 
-/** What an old copy of a cache holds may be in the bucket no more: nothing of it is dropped. */
+/** What a cache holds that may not write any more may be in the bucket no more: nothing of it is dropped. */
 const NEVER_EVICT = {
   target: Number.MAX_SAFE_INTEGER,
   high: Number.MAX_SAFE_INTEGER,
@@ -150,7 +150,8 @@ export async function compose(
       intervalMs: request.values["metadata.interval"]!,
     },
   });
-  engine.shipper!.onLost = (reason) => forbidWriting(filesystem, log, reason);
+  const forbid = (reason: string) => forbidWriting(filesystem, { policy, log, reason });
+  engine.shipper!.onLost = forbid;
   engine.start();
   policy.announce();
   const stopWatching = policy.watch({
@@ -202,7 +203,7 @@ export async function compose(
     if (error instanceof DOMException && error.name === "AbortError") return; // given back
     log.error(`nothing is uploaded: ${error.message}`);
     mount.noteStoreError(error.message);
-    if (error instanceof OldCopyError) forbidWriting(filesystem, log, error.message);
+    if (error instanceof OldCopyError) forbid(error.message);
   });
   undo.move();
   return { mount, notes };
@@ -223,11 +224,21 @@ async function takeWriteRight(
   return { offline: "the store stopped answering while its lease was taken" };
 }
 
-/** Somebody else writes to the bucket now: what would be changed here could never get there. */
-function forbidWriting(filesystem: FilesystemIsolate, log: LogFile, reason: string): void {
-  filesystem.call("readOnly", { reason }).catch((error) => {
+/**
+ * Somebody else writes to the bucket now: what would be changed here could never get there. Nothing is
+ * evicted any more, so what is read is let in as long as the disk takes it.
+ */
+async function forbidWriting(
+  filesystem: FilesystemIsolate,
+  { policy, log, reason }: { policy: PolicyInForce; log: LogFile; reason: string },
+): Promise<void> {
+  policy.restrain(NEVER_EVICT);
+  try {
+    await filesystem.call("readOnly", { reason });
+    await filesystem.call("configure", policy.filesystemSettings);
+  } catch (error) {
     log.warn(`not made read-only: ${error instanceof Error ? error.message : error}`);
-  });
+  }
 }
 
 /** Retries outside, so that each attempt passes the limits anew. */

@@ -242,6 +242,7 @@ const REFUSALS: Record<string, string> = {
   dirty: "not in the bucket yet",
   local: "its policy keeps it out of the bucket",
   unverified: "the bucket has not confirmed it yet",
+  readOnly: "the mount is read-only, so that nothing may leave it",
   gone: "it has gone",
 };
 

@@ -206,6 +206,7 @@ export class CommandRunner {
       allocated: total.allocated,
       diskFree: core.store.disk().free,
       waiting: spaceQueue.waiting().length + recalls.hungry,
+      ...(core.keepsAll ? { keepsAll: true } : {}),
     };
   }
 

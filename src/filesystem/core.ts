@@ -218,6 +218,15 @@ export class Core implements CoreParts {
     if (this.readOnlyReason !== undefined) throw new FsError(Errno.EROFS, this.readOnlyReason);
   }
 
+  /**
+   * Nothing that is here may be dropped. Where a sync has failed, nothing says that a row is durable (law
+   * 7). And where this mount may not write any more, what its rows call confirmed may belong to others,
+   * who delete what they do not know. One that follows has nothing that is not theirs.
+   */
+  get keepsAll(): boolean {
+    return this.suspect || (this.readOnlyReason !== undefined && !this.following);
+  }
+
   /** From now on nothing changes any more. The first reason stays. */
   goReadOnly(reason: string): void {
     if (this.readOnlyReason !== undefined) return;

@@ -27,8 +27,7 @@ export class Dropper {
     inode: Inode,
     { generation, force }: { generation: number; force: boolean },
   ): Refusal | undefined {
-    // Law 7: once a sync has failed, nothing says that a row is durable.
-    if (this.#core.suspect) return "gone";
+    if (this.#core.keepsAll) return "readOnly";
     if (!isRegular(inode) || inode.resident === 0 || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
     if (this.#core.unseen.has(inode.id)) return "open";
@@ -187,7 +186,7 @@ export class Dropper {
   /** Chunks of open files, coldest first; those that a parked request uses stay. */
   spill({ bytes, inodes }: Commands["spill"][0]): number {
     const core = this.#core;
-    if (core.suspect) return 0;
+    if (core.keepsAll) return 0;
     const chunks: { file: FileState; row: MapRow; tick: number }[] = [];
     const allowed = inodes === undefined ? undefined : new Set(inodes);
     for (const file of core.files.values()) {

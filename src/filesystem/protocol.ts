@@ -88,6 +88,8 @@ export type Refusal =
   /** The same, and a policy keeps it out of the bucket. */
   | "local"
   | "unverified"
+  /** Nothing may be changed any more, so nothing is dropped either. */
+  | "readOnly"
   | "gone";
 
 /** A file to evict. */
@@ -122,6 +124,8 @@ export interface SpaceReport {
   diskFree: number;
   /** Writers and recalls that are parked for space. */
   waiting: number;
+  /** Nothing leaves this cache, however full it is. */
+  keepsAll?: true;
 }
 
 /** Commands: name → [arguments, result]. */

@@ -64,8 +64,10 @@ export class Saver {
     const hot = writers > 0 && core.clock.wallMs() - inode.changedMs < HOT_CHUNK_MS
       ? this.#hottest(inode)
       : undefined;
-    // What may change without a trace while it is read is not read at all.
-    const rows = core.unseen.has(inode.id) ? [] : core.maps.local(inode.id, argument);
+    // What may change without a trace while it is read is not read at all; and where nothing will be saved
+    // any more, nothing is to be sent.
+    const nothing = core.unseen.has(inode.id) || core.readOnlyReason !== undefined;
+    const rows = nothing ? [] : core.maps.local(inode.id, argument);
     return {
       generation: inode.generation,
       writers,

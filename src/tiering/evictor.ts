@@ -122,7 +122,8 @@ export class Evictor {
     const told = this.#needed;
     const space = await this.#space();
     const pressure = this.#pressure(space);
-    const run: Relief = { toFree: bytesToFree(pressure), freed: 0, limit: undefined, refused: {} };
+    const toFree = space.keepsAll ? 0 : bytesToFree(pressure);
+    const run: Relief = { toFree, freed: 0, limit: undefined, refused: {} };
     if (run.toFree > 0 && !this.#rests()) {
       this.#report.runs++;
       await this.#evict(run, isUrgent(pressure));
@@ -317,5 +318,6 @@ const BLOCKS: Record<Refusal, Block | Reason> = {
   dirty: "dirty",
   local: "local",
   unverified: "unconfirmed",
+  readOnly: "unconfirmed",
   gone: "evicted",
 };

@@ -223,6 +223,7 @@ function outcomeOf(trouble: Exclude<PlaceOutcome, true> | "failed"): FileOutcome
     case "dirty":
     case "local":
     case "unverified":
+    case "readOnly":
       return "changed";
     default:
       return unreachable(trouble);

@@ -1,5 +1,6 @@
 /** Laws 2 (save), 3 (evict), 4 (recall) and 8 (errors are not absence). */
 import assert from "node:assert/strict";
+import type { Commands } from "../../src/filesystem/protocol.ts";
 import type { Upload } from "../harness/fake_engine.ts";
 import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
 import { assertDone, cached, CHUNK, data, labels, lawTest } from "../harness/law_test.ts";
@@ -334,3 +335,24 @@ lawTest("what a writer saw of rows that are being deleted in slices is forgotten
   const got = fixture.read(file, 1150 * CHUNK, 10);
   assert.deepEqual(got, new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, data(1, 1)[0]]));
 }, { chunkSize: CHUNK });
+
+lawTest("a mount that somebody has taken the bucket from drops nothing and sends nothing", (f) => {
+  const inode = f.saved("a", data(1, 2 * CHUNK));
+  const open = { inode, handle: f.open(inode, 0) };
+  const dirty = f.create("b");
+  f.write(dirty, 0, data(2, CHUNK));
+  f.closeFile(dirty);
+  f.work();
+  assert.equal(f.engine.call("space", {})?.keepsAll, undefined);
+  f.engine.call("readOnly", { reason: "somebody else has claimed the bucket" });
+  assert.equal(f.engine.call("space", {})?.keepsAll, true, "the engine need not even ask");
+  assert.equal(f.engine.call("spill", { bytes: 2 * CHUNK }), 0);
+  f.closeFile(open);
+  assert.equal(f.engine.evict(inode), "readOnly");
+  f.work();
+  assert.deepEqual([...cached(f, inode).keys()], [`${inode}.1`]);
+  let page: Commands["dirtyChunks"][1];
+  f.engine.ask("dirtyChunks", { ...dirty, from: 0, limit: 10 }, (answer) => page = answer);
+  f.work();
+  assert.deepEqual(page?.chunks, []);
+});
