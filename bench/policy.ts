@@ -13,12 +13,12 @@ import { MetadataDatabase } from "../src/metadata/database.ts";
 import { FactsTable } from "../src/metadata/facts_table.ts";
 import { FactsWalk, mergeNeeds } from "../src/metadata/facts_walk.ts";
 import { UsageClass } from "../src/metadata/schema.ts";
-import type { QueuePlace } from "../src/metadata/usage_table.ts";
+import { type QueuePlace, UsageTable } from "../src/metadata/usage_table.ts";
 import { diffPlans } from "../src/policy/diff.ts";
-import type { FileFacts, Usage } from "../src/policy/facts.ts";
+import type { Usage } from "../src/policy/facts.ts";
 import { loadPolicy } from "../src/policy/load.ts";
 import { planOf } from "../src/policy/plan.ts";
-import { Planner } from "../src/policy/planner.ts";
+import { type Candidate, Planner } from "../src/policy/planner.ts";
 import { Survey } from "../src/policy/survey.ts";
 import { ActivePolicy } from "../src/tiering/active_policy.ts";
 import { ENGINE_LIMITS } from "../src/tiering/settings.ts";
@@ -61,24 +61,39 @@ async function measure(what: string, bound: string, body: () => Promise<string> 
   );
 }
 
-/** The first so many files of the queue, as the engine chooses them. */
-async function choose(database: MetadataDatabase): Promise<void> {
+/**
+ * The first so many files of the queue, as the engine chooses them. `trusted`: they are settled, as all
+ * are but in the minutes after a change of policy or the move of a directory.
+ */
+async function choose(database: MetadataDatabase, trusted: boolean): Promise<void> {
   const facts = new FactsTable(database);
-  const { rules, needs } = policyOf("laptop");
+  const usage = new UsageTable(database);
+  const active = policyOf("laptop");
+  const { rules, needs } = active;
+  const { SETTLED_PAGE_FILES, CANDIDATE_PAGE_FILES } = ENGINE_LIMITS;
   let longest = 0;
-  function* ranked(): Generator<FileFacts> {
+  /** As FactDesk answers: each page is sent from one isolate to the other. */
+  function* ranked(): Generator<Candidate> {
+    const limit = trusted ? SETTLED_PAGE_FILES : CANDIDATE_PAGE_FILES;
     for (let after: QueuePlace | undefined, more = true; more;) {
       const from = performance.now();
-      const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
-      const page = facts.queue(UsageClass.RANKED, { limit, after, needs });
+      const rows = usage.queue(UsageClass.RANKED, { limit, after, now });
+      const files = structuredClone(
+        rows.map(({ inode, stamp, bytes, settled }) =>
+          trusted && settled !== null
+            ? { inode, stamp, epoch: 0, frees: bytes, settled }
+            : facts.get(inode, needs)!
+        ),
+      );
       longest = Math.max(longest, performance.now() - from);
-      yield* page.facts;
-      after = page.next;
-      more = after !== undefined;
+      for (const each of files) yield "settled" in each ? active.settled(each) : each;
+      after = rows.at(-1);
+      more = rows.length === limit;
     }
   }
   for (const round of ["first", "second"]) {
-    const what = `choose ${EVICT} of ${RESIDENT} resident, among ${FILES} (${round} time)`;
+    const how = trusted ? "" : " by their facts";
+    const what = `choose ${EVICT} of ${RESIDENT} resident, among ${FILES}${how} (${round} time)`;
     await measure(what, "1 s", async () => {
       const planner = new Planner({
         rules,
@@ -148,7 +163,7 @@ if (only === undefined) {
       fillDatabases({ directory, files: FILES, resident: RESIDENT, now });
       console.log(`made ${FILES} files in ${((performance.now() - from) / 1000).toFixed(0)} s`);
     }
-    for (const part of ["choose", "check", "diff"]) {
+    for (const part of ["choose", "judge", "check", "diff"]) {
       const { code } = await new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", "--no-check", import.meta.filename!, "--cache", directory]
           .concat(["--files", `${FILES}`, "--resident", `${RESIDENT}`, "--evict", `${EVICT}`])
@@ -163,7 +178,8 @@ if (only === undefined) {
   }
 } else {
   const database = MetadataDatabase.open({ directory, readOnly: true });
-  if (only === "choose") await choose(database);
+  if (only === "choose") await choose(database, true);
+  else if (only === "judge") await choose(database, false);
   else await answer(database, only === "diff" ? ["laptop", "minimal"] : ["laptop"]);
   database.close({ clean: false });
 }

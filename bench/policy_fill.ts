@@ -1,5 +1,6 @@
 /**
- * Fills the databases of a cache as a year of use would leave them, for bench/policy.ts: in bulk,
+ * Fills the databases of a cache as a year of use would leave them (by policies/laptop.yaml,
+ * of which the sixth rule decides for all), for bench/policy.ts: in bulk,
  * without triggers and indexes (which are put back at the end) and without a journal.
  */
 import { DatabaseSync } from "node:sqlite";
@@ -62,10 +63,10 @@ export function fillDatabases({ directory, files, resident, now }: Filling): voi
   ]);
   bulk(historyPath(directory), [
     `${series(files)} INSERT INTO usage
-       (inode, last_used_ms, heat, heat_at_ms, uses, since_ms, resident, class, rank, bytes)
+       (inode, last_used_ms, heat, heat_at_ms, uses, since_ms, resident, class, rank, bytes, settled)
      SELECT ${first} + i, ${now - 31 * DAY} - abs(random()) % ${300 * DAY}, 1, 1700000000000, x'',
        0, i % ${every} = 0, ${UsageClass.RANKED}, (abs(random()) % 1000000000) / 1000.0,
-       ${FILE_BYTES} FROM n`,
+       ${FILE_BYTES}, 6 FROM n`,
     `UPDATE tally SET files = ${resident}, bytes = ${resident * FILE_BYTES}
      WHERE class = ${UsageClass.RANKED}`,
   ]);

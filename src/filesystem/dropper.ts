@@ -3,6 +3,7 @@
  * (spill). Law 3: durable rows, then bytes; never anything that the bucket does not hold, confirmed
  * and verified. A whole file's content is unlinked, never truncated in place.
  */
+import { invariant } from "../domain/errors.ts";
 import type { LeftContent } from "../metadata/follow.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
@@ -59,9 +60,14 @@ export class Dropper {
     const force = argument.force === true;
     const results = core.database.transaction(() =>
       argument.files.map((eviction, place): number | Refusal => {
-        const { inode: id, generation, facts, keepHead = 0 } = eviction;
+        const { inode: id, facts, keepHead = 0 } = eviction;
+        invariant(
+          eviction.generation !== undefined || facts !== undefined,
+          "an eviction of anything",
+        );
         const inode = core.inodes.get(id);
         if (inode === undefined) return "gone";
+        const { generation = inode.generation } = eviction;
         const refusal = this.#refuse(inode, { generation, force });
         if (refusal !== undefined) return refusal;
         if (facts !== undefined && !this.#asDecided(id, facts)) return "changed";

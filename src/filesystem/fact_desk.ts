@@ -12,7 +12,8 @@ import { XattrTable } from "../metadata/xattr_table.ts";
 import type { Core } from "./core.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { Namespace } from "./namespace.ts";
-import type { PolicyCommands } from "./policy_protocol.ts";
+import type { QueuePlace } from "../metadata/usage_table.ts";
+import type { PolicyCommands, SettledFile } from "./policy_protocol.ts";
 import type { Reaper } from "./reaper.ts";
 
 /** Names or files that one slice looks at, between requests. */
@@ -22,6 +23,11 @@ const OPEN_FILES = 10_000;
 const NEWS = 128;
 /** At most so often is the engine told that something is unsorted, milliseconds. */
 const TELL_MS = 1000;
+
+/** Setting: the policy that all classes are by. */
+const SORTED_BY = "sorted_by";
+/** Setting: a directory had moved when the last mount ended, and some of what is below it is not unsorted yet. */
+const MOVED = "sorted_before_move";
 
 const QUEUES = {
   first: UsageClass.FIRST,
@@ -37,6 +43,8 @@ export class FactDesk {
   #told = false;
   /** Something has become unsorted since the engine was told. */
   #untold = false;
+  /** Directories that have moved, and of which not all below is unsorted yet. */
+  #walks = 0;
 
   constructor(core: Core, parts: { reaper: Reaper; namespace: () => Namespace }) {
     this.#core = core;
@@ -111,11 +119,33 @@ export class FactDesk {
   queue(argument: PolicyCommands["queue"][0]): PolicyCommands["queue"][1] {
     const { limit, after, needs } = argument;
     this.#settleFiles();
-    const { facts, usage } = this.#core;
-    const page = facts.queue(QUEUES[argument.queue], { limit, after, needs });
-    // Whatever there is news of is about to be sorted again, and in no queue until then.
-    const current = page.facts.filter((each) => !usage.hasNews(each.inode));
-    return { facts: current.map((each) => this.#live(each)), next: page.next };
+    const { facts, usage, files: open, clock, database } = this.#core;
+    // What was sorted by another policy, or under another name, says nothing.
+    const trusted = this.#walks === 0 && database.setting(SORTED_BY) === argument.policy;
+    const { epoch } = facts;
+    const rows = usage.queue(QUEUES[argument.queue], {
+      after,
+      limit: trusted ? limit : Math.min(limit, argument.facts),
+      now: clock.wallMs(),
+    });
+    const files: (FactsRow | SettledFile)[] = [];
+    let asked = 0;
+    let last: QueuePlace | undefined;
+    for (const { inode, rank, bytes, stamp, settled } of rows) {
+      if (asked === argument.facts) return { files, next: last };
+      last = { inode, rank };
+      // Whatever there is news of is about to be sorted again, and in no queue until then.
+      if (usage.hasNews(inode)) continue;
+      if (trusted && settled !== null && open.peek(inode) === undefined) {
+        files.push({ inode, stamp, epoch, frees: bytes, settled });
+        continue;
+      }
+      asked++;
+      const each = this.#facts(inode, needs);
+      if (each !== undefined) files.push(each);
+    }
+    const whole = rows.length < (trusted ? limit : Math.min(limit, argument.facts));
+    return { files, next: whole ? undefined : last };
   }
 
   facts({ inodes, needs }: PolicyCommands["facts"][0]): PolicyCommands["facts"][1] {
@@ -155,15 +185,24 @@ export class FactDesk {
 
   /** A directory has another name, or another pin: so have all below it. */
   directoryChanged(directory: Inode): void {
-    this.#core.facts.forgetDirectories();
+    const { facts, inodes } = this.#core;
+    facts.forgetDirectories();
+    this.#walks++;
     const stack = [{ inode: directory.id, after: 0 }];
     this.#reaper.add(() => {
       const top = stack.at(-1);
-      if (top === undefined) return false;
-      if (this.#core.inodes.get(top.inode) === undefined) stack.pop();
-      else this.#changedBelow(top, stack);
+      if (top !== undefined) {
+        if (inodes.get(top.inode) === undefined) stack.pop();
+        else this.#changedBelow(top, stack);
+      }
+      if (stack.length === 0) this.#walks--;
       return stack.length > 0;
     });
+  }
+
+  /** The mount ends: what it has not got round to, the next one does by sorting everything anew. */
+  end(): void {
+    if (this.#walks > 0) this.#core.database.setSetting(MOVED, 1);
   }
 
   #changedBelow(
@@ -189,8 +228,9 @@ export class FactDesk {
   /** See the protocol. */
   reclassify({ policy }: PolicyCommands["reclassify"][0], answer: () => void): void {
     const { database, usage } = this.#core;
-    if (database.setting("sorted_by") === policy && !usage.needsRefill) return answer();
-    database.setSetting("sorted_by", undefined);
+    const moved = database.setting(MOVED) !== undefined;
+    if (database.setting(SORTED_BY) === policy && !usage.needsRefill && !moved) return answer();
+    database.setSetting(SORTED_BY, undefined);
     let after: number | undefined = 0;
     this.#reaper.add(() => {
       if (after !== undefined) {
@@ -201,7 +241,8 @@ export class FactDesk {
         `UPDATE inode SET kept = 0 WHERE id IN (SELECT id FROM inode WHERE kept = 1 LIMIT ${SLICE})`,
       ).run();
       if (Number(left.changes) === SLICE) return true;
-      database.setSetting("sorted_by", policy);
+      database.setSetting(SORTED_BY, policy);
+      if (moved) database.setSetting(MOVED, undefined);
       usage.onUnsorted();
       answer();
       return false;

@@ -347,6 +347,7 @@ export class FilesystemRuntime {
     const core = this.#core;
     core.flushAll();
     core.inodes.flushPending(Infinity);
+    this.#filesystem.facts.end();
     core.usage.flush();
     core.journal.flush();
     core.uses.flush();

@@ -15,6 +15,16 @@ export interface ReaderRule {
   counts: boolean;
 }
 
+/** A file that leaves whole: nothing has happened to it, nor to a directory above, since it was sorted. */
+export interface SettledFile {
+  inode: number;
+  stamp: number;
+  epoch: number;
+  frees: number;
+  /** Number of the rule that decided, from 1; 0: none did. */
+  settled: number;
+}
+
 /** Commands: name → [arguments, result]. */
 export interface PolicyCommands {
   /**
@@ -27,15 +37,21 @@ export interface PolicyCommands {
   ];
   /** Puts files in their classes; those that changed since their facts were taken stay unsorted. */
   sort: [{ files: SortedFile[] }, void];
-  /** Files of a queue in the order of their ranks, with their facts as they are now. */
+  /**
+   * Files of a queue in the order of their ranks, at most `limit`: those that the policy of this name
+   * has settled as they were sorted, and the others, at most `facts` of them, with their facts as they
+   * are now.
+   */
   queue: [
     {
       queue: "first" | "ranked" | "held";
       limit: number;
+      facts: number;
       after?: QueuePlace;
       needs: FactNeeds;
+      policy: string;
     },
-    { facts: FactsRow[]; next: QueuePlace | undefined },
+    { files: (FactsRow | SettledFile)[]; next: QueuePlace | undefined },
   ];
   /** Facts of these files; undefined where one is gone. */
   facts: [{ inodes: number[]; needs: FactNeeds }, (FactsRow | undefined)[]];

@@ -95,8 +95,8 @@ export type Refusal =
 /** A file to evict. */
 export interface Eviction {
   inode: number;
-  /** On which it was decided; refused where it has moved. */
-  generation: number;
+  /** On which it was decided; refused where it has moved. Needed where no facts say as much. */
+  generation?: number;
   /** Facts on which a policy decided: refused where the file, or a directory, has changed since. */
   facts?: { stamp: number; epoch: number };
   /** Bytes at its start that stay, as whole chunks. */

@@ -7,8 +7,7 @@
 import { printName } from "../domain/name_text.ts";
 import type { MetadataDatabase, Statement } from "./database.ts";
 import { PIN_NAME, pinUntil } from "./pins.ts";
-import type { UsageClass } from "./schema.ts";
-import { type QueuePlace, unpackTimes } from "./usage_table.ts";
+import { unpackTimes } from "./usage_table.ts";
 
 /** A regular file. Times are wall clock milliseconds, sizes bytes; as src/policy/facts.ts means them. */
 export interface FactsRow {
@@ -100,7 +99,6 @@ type Row = [
 
 export class FactsTable {
   readonly #one: Statement;
-  readonly #queue: Statement;
   readonly #names: Statement;
   readonly #nameBytes: Statement;
   readonly #place: Statement;
@@ -119,13 +117,6 @@ export class FactsTable {
     const usage = "LEFT JOIN history.usage u ON u.inode = i.id";
     this.#one = database.arrayStatement(
       `SELECT ${COLUMNS} FROM main.inode i ${usage} ${NAME} WHERE i.id = ? AND ${REGULAR}`,
-    );
-    // The order of the joins is the one of the queue; a sort would take in the whole of it.
-    this.#queue = database.arrayStatement(
-      `SELECT ${COLUMNS}, u.inode, u.rank
-       FROM history.usage u CROSS JOIN main.inode i ON i.id = u.inode ${NAME}
-       WHERE u.resident = 1 AND u.class = ? AND (u.rank, u.inode) > (?, ?) AND ${REGULAR}
-       ORDER BY u.rank, u.inode LIMIT ?`,
     );
     this.#names = database.arrayStatement(
       "SELECT parent, CAST(name AS TEXT) FROM main.dentry WHERE inode = ?",
@@ -163,27 +154,6 @@ export class FactsTable {
   get(inode: number, needs: FactNeeds): FactsRow | undefined {
     const row = this.#one.get(inode) as unknown as Row | undefined;
     return row === undefined ? undefined : this.#facts(row, needs, true);
-  }
-
-  /** Files of a class in the order of their ranks, after a place, as `UsageTable.queue`. */
-  queue(
-    kind: UsageClass,
-    { after, limit, needs }: { after: QueuePlace | undefined; limit: number; needs: FactNeeds },
-  ): { facts: FactsRow[]; next: QueuePlace | undefined } {
-    const { rank, inode } = after ?? { rank: -Number.MAX_VALUE, inode: 0 };
-    const doubtful = this.doubtful;
-    const rows = this.#queue.all(kind, rank, inode, limit) as unknown as Row[];
-    const facts: FactsRow[] = [];
-    for (const row of rows) {
-      const each = this.#facts(row, needs, doubtful);
-      if (each !== undefined) facts.push(each);
-    }
-    if (rows.length < limit) return { facts, next: undefined };
-    const last = rows[rows.length - 1] as unknown[];
-    return {
-      facts,
-      next: { inode: last[last.length - 2] as number, rank: last[last.length - 1] as number },
-    };
   }
 
   /** Whether anything in the bucket is not verified, or lost: only then each file has to be looked at. */

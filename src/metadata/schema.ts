@@ -46,7 +46,7 @@ CREATE TABLE setting (
   name  TEXT PRIMARY KEY,     -- file_system_id, chunk_size (bytes), schema_version, created_ms, store (URL
                               -- without credentials), clean (1 after an orderly stop), lent_boot_id (lending.ts),
                               -- generation_reserved (see database.ts), epoch, suspect (why the mount is read-only),
-                              -- metadata_* (how far the bucket is: change_log.ts)
+                              -- sorted_by, sorted_before_move (fact_desk.ts), metadata_* (change_log.ts)
   value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -363,9 +363,10 @@ CREATE TABLE usage (
   rank         REAL NOT NULL DEFAULT 0,     -- the lowest leaves first; changes with a use or the size only
   wake_ms      INTEGER,               -- when class or rank may be others although nobody touches it; NULL: never
   bytes        INTEGER NOT NULL DEFAULT 0,  -- resident charge when it was sorted
-  stamp        INTEGER NOT NULL DEFAULT 0   -- grows with each change: what was sorted before it does not count
+  stamp        INTEGER NOT NULL DEFAULT 0,  -- grows with each change: what was sorted before it does not count
+  settled      INTEGER                -- SortedFile.settled (usage_table.ts); NULL: its facts have to be asked
 ) STRICT;
-CREATE INDEX usage_queue ON usage (class, rank, inode) WHERE resident = 1;
+CREATE INDEX usage_queue ON usage (class, rank, inode, bytes, stamp, settled, wake_ms) WHERE resident = 1;
 CREATE INDEX usage_wake ON usage (wake_ms) WHERE resident = 1 AND wake_ms IS NOT NULL;
 
 CREATE TABLE tally (                  -- sums over usage WHERE resident = 1, by class, kept by triggers

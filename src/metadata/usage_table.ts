@@ -38,6 +38,19 @@ export interface SortedFile {
   rank: number;
   /** Wall clock, milliseconds; undefined: only a change can move it. */
   wakeMs: number | undefined;
+  /**
+   * That it leaves whole until then follows from its class: by the rule of this number, from 1; 0: by
+   * none. Undefined: whoever chooses it has to ask its facts.
+   */
+  settled?: number;
+}
+
+/** A file of a queue, as it was sorted. */
+export interface QueueRow extends QueuePlace {
+  bytes: number;
+  stamp: number;
+  /** As `SortedFile`, where it still holds; null: ask its facts. */
+  settled: number | null;
 }
 
 /** Sums of one class. Bytes are charges, as of when each file was sorted. */
@@ -77,6 +90,7 @@ export class UsageTable {
   readonly #changed: Statement;
   readonly #woken: Statement;
   readonly #sort: Statement;
+  readonly #queue: Statement;
   #refillAfter: number | undefined;
   /** In which heat halves, milliseconds. */
   halfLifeMs = DEFAULT_HALF_LIFE_MS;
@@ -108,11 +122,34 @@ export class UsageTable {
        WHERE resident = 1 AND wake_ms IS NOT NULL AND (wake_ms, inode) > (?, ?) AND wake_ms <= ?
        ORDER BY wake_ms, inode LIMIT ?`,
     );
+    this.#queue = database.arrayStatement(
+      `SELECT inode, rank, bytes, stamp, iif(wake_ms <= ?, NULL, settled) FROM history.usage
+       WHERE resident = 1 AND class = ? AND (rank, inode) > (?, ?) ORDER BY rank, inode LIMIT ?`,
+    );
     this.#sort = database.statement(
-      `UPDATE history.usage SET class = ?3, rank = ?4, wake_ms = ?5,
+      `UPDATE history.usage SET class = ?3, rank = ?4, wake_ms = ?5, settled = ?6,
          bytes = coalesce((SELECT resident FROM main.inode WHERE id = ?1), 0)
        WHERE inode = ?1 AND stamp = ?2`,
     );
+  }
+
+  /** Files of a class in the order of their ranks, after a place, at `now`. Reads the index alone. */
+  queue(
+    kind: UsageClass,
+    { after, limit, now }: { after: QueuePlace | undefined; limit: number; now: number },
+  ): QueueRow[] {
+    const { rank, inode } = after ?? { rank: -Number.MAX_VALUE, inode: 0 };
+    const rows = this.#queue.all(now, kind, rank, inode, limit) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number | null,
+    ][];
+    return rows.map(([inode, rank, bytes, stamp, settled]) => {
+      const place: QueueRow = { inode, rank, bytes, stamp, settled };
+      return place;
+    });
   }
 
   #news(inode: number): News | undefined {
@@ -272,9 +309,9 @@ export class UsageTable {
   /** Puts files in their classes, unless they have changed since. */
   sort(files: readonly SortedFile[]): void {
     this.#database.transaction(() => {
-      for (const { inode, stamp, class: kind, rank, wakeMs } of files) {
+      for (const { inode, stamp, class: kind, rank, wakeMs, settled } of files) {
         const wake = wakeMs === undefined ? null : Math.floor(wakeMs);
-        this.#sort.run(inode, stamp, kind, rank, wake);
+        this.#sort.run(inode, stamp, kind, rank, wake, settled ?? null);
       }
     });
   }

@@ -55,6 +55,12 @@ export interface Decision {
   untilMs?: number;
 }
 
+/** A decision to evict, without what is only shown. */
+export type Choice = Pick<
+  Decision,
+  "inode" | "verdict" | "reason" | "rule" | "frees" | "keepHead" | "left"
+>;
+
 /** A file's decision before anybody looks at the disk: it stays. */
 export function undecided(facts: FileFacts, judgement: Judgement): Decision {
   const { outcome, frees, untilMs } = judgement;

@@ -3,16 +3,29 @@
  * judged at the head of the queue, with facts as they are at that moment. Takes the same files in the
  * same order as plan.ts would, given the same facts. Holds no more than it still has to look at twice.
  */
-import { type Decision, type Reason, stayReason, undecided } from "./decision.ts";
+import { invariant } from "../domain/errors.ts";
+import { type Choice, type Decision, type Reason, stayReason, undecided } from "./decision.ts";
 import type { FileFacts } from "./facts.ts";
 import { FIRST_YIELDING_TIER, judge, type Judgement } from "./judge.ts";
-import type { Block } from "./model.ts";
+import type { Block, Rule } from "./model.ts";
 import type { Rules } from "./outcome.ts";
 import { rankOf } from "./rank.ts";
 import { evictReason, type Limit, Run } from "./run.ts";
 import type { Tally } from "./plan.ts";
 
-export type Candidates = Iterable<FileFacts> | AsyncIterable<FileFacts>;
+/**
+ * A file of which `judge` has said, on facts that still are so and for a time that has not come yet,
+ * that it leaves whole in the wave of its queue (0 for `first`, 1 for `ranked`).
+ */
+export interface Settled {
+  settled: true;
+  inode: number;
+  frees: number;
+  rule: Rule | undefined;
+}
+
+export type Candidate = FileFacts | Settled;
+export type Candidates = Iterable<Candidate> | AsyncIterable<Candidate>;
 
 /** The two queues of an index, see timeline.ts: both in the order of their ranks, ties by inode. */
 export interface Queues {
@@ -70,11 +83,11 @@ export class Planner {
    * The next files to evict, one by one, until the run has enough or is stopped. Between two of them
    * the caller may say that one did not leave (`refused`), and the run goes on further.
    */
-  async *next(queues: Queues): AsyncGenerator<Decision> {
+  async *next(queues: Queues): AsyncGenerator<Choice> {
     for (const name of ["first", "ranked", "held"] as const) {
       if (this.done || (name === "held" && !this.wantsHeld)) break;
-      for await (const facts of queues[name]) {
-        const decision = this.offer(name, facts);
+      for await (const each of queues[name]) {
+        const decision = "settled" in each ? this.#take(name, each) : this.offer(name, each);
         if (decision !== undefined) yield decision;
         if (this.done || (name === "held" && this.heldEnough)) break;
       }
@@ -113,6 +126,17 @@ export class Planner {
     return undefined;
   }
 
+  /** The same of a file that is settled. */
+  #take(queue: keyof Queues, { inode, frees, rule }: Settled): Choice | undefined {
+    invariant(queue !== "held", "a file that is settled is not held");
+    if (this.done || this.#seen.has(inode)) return undefined;
+    this.#seen.add(inode);
+    if (!this.run.wants(frees)) return undefined;
+    this.run.take(frees);
+    const reason = evictReason(queue === "first" ? 0 : 1, { young: false });
+    return { inode, rule, frees, keepHead: 0, verdict: "evict", reason, left: this.run.left };
+  }
+
   /** Of what was offered: the files that leave only because writers wait. */
   *yielding(): Generator<Decision> {
     for (const wave of this.#yielding) {
@@ -128,7 +152,7 @@ export class Planner {
   }
 
   /** The file of a decision did not leave. `error`: because something failed; it counts for the breaker. */
-  refused(decision: Decision, { reason, error }: { reason: Block | Reason; error: boolean }): void {
+  refused(decision: Choice, { reason, error }: { reason: Block | Reason; error: boolean }): void {
     this.run.giveBack(decision.frees, { error });
     this.#block(reason, decision.frees);
   }

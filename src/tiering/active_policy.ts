@@ -12,6 +12,7 @@ import type { FileFacts } from "../policy/facts.ts";
 import { FIRST_YIELDING_TIER } from "../policy/judge.ts";
 import type { Policy } from "../policy/model.ts";
 import { Rules } from "../policy/outcome.ts";
+import type { Settled } from "../policy/planner.ts";
 import { rankOf } from "../policy/rank.ts";
 import { timeline } from "../policy/timeline.ts";
 import { type AccountNames, NO_ACCOUNTS } from "./account_names.ts";
@@ -20,6 +21,7 @@ export class ActivePolicy {
   readonly policy: Policy;
   readonly rules: Rules;
   readonly #accounts: AccountNames;
+  #name: string | undefined;
 
   constructor(policy: Policy, options: { accounts?: AccountNames } = {}) {
     this.policy = policy;
@@ -29,9 +31,17 @@ export class ActivePolicy {
 
   /** Tells policies apart that sort files differently. */
   get name(): string {
-    const { rules, evict } = this.policy;
-    const parts = JSON.stringify({ rules, evict });
-    return hex(createHash("sha256").update(parts).digest().subarray(0, 16));
+    if (this.#name === undefined) {
+      const { rules, evict } = this.policy;
+      const parts = JSON.stringify({ rules, evict });
+      this.#name = hex(createHash("sha256").update(parts).digest().subarray(0, 16));
+    }
+    return this.#name;
+  }
+
+  /** A file that was settled by this policy, as its planner takes it. */
+  settled({ inode, frees, settled }: { inode: number; frees: number; settled: number }): Settled {
+    return { settled: true, inode, frees, rule: this.policy.rules[settled - 1] };
   }
 
   get needs(): { uses: boolean; xattrs: boolean } {
@@ -71,9 +81,13 @@ export class ActivePolicy {
     if (judgement.class === "pinned") return at(UsageClass.PINNED);
     if (facts.dirty) return { ...at(UsageClass.DIRTY), wakeMs: undefined };
     if (judgement.stay === "head") return at(UsageClass.HEAD);
-    if (judgement.tier === 0) return at(UsageClass.FIRST);
+    // Until `next` the judgement stays what it is, but for a head: other names may ask for another one.
+    const whole = judgement.outcome.keepHead === 0 && row.paths.length === 1;
+    const number = 1 + (judgement.outcome.rule?.index ?? -1);
+    const settled = (kind: UsageClass) => whole ? { ...at(kind), settled: number } : at(kind);
+    if (judgement.tier === 0) return settled(UsageClass.FIRST);
     const ready = judgement.tier !== undefined && judgement.tier < FIRST_YIELDING_TIER;
-    return at(ready ? UsageClass.RANKED : UsageClass.HELD);
+    return ready ? settled(UsageClass.RANKED) : at(UsageClass.HELD);
   }
 
   get #order() {

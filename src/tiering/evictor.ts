@@ -6,14 +6,14 @@
  */
 import type { QueuePlace } from "../metadata/usage_table.ts";
 import type { Eviction, Refusal, SpaceReport } from "../filesystem/protocol.ts";
-import { type Decision, printRule, type Reason, REASONS } from "../policy/decision.ts";
-import type { FileFacts } from "../policy/facts.ts";
+import { type Choice, printRule, type Reason, REASONS } from "../policy/decision.ts";
 import { bytesToFree, isUrgent, type Pressure } from "../policy/marks.ts";
 import type { Block } from "../policy/model.ts";
 import { judge } from "../policy/judge.ts";
-import { Planner } from "../policy/planner.ts";
+import { type Candidate, Planner } from "../policy/planner.ts";
 import type { Limit } from "../policy/run.ts";
 import { sleep } from "../runtime/clock.ts";
+import type { ActivePolicy } from "./active_policy.ts";
 import { describe, type Tiering } from "./context.ts";
 import { type Obstacles, obstaclesOf } from "./obstacles.ts";
 import type { PackVerifier } from "./pack_verifier.ts";
@@ -45,7 +45,7 @@ interface Relief {
 }
 
 /** What an eviction must still find as it was. */
-type Chosen = Required<Pick<Eviction, "generation" | "facts">>;
+type Chosen = Pick<Eviction, "generation" | "facts">;
 
 export class Evictor {
   readonly #tiering: Tiering;
@@ -165,14 +165,15 @@ export class Evictor {
       residentFiles: tally.reduce((sum, each) => sum + each.files, 0),
     });
     const chosen = new Map<number, Chosen>();
-    const queue = (name: "first" | "ranked" | "held") => this.#queue(name, chosen);
+    const queue = (name: "first" | "ranked" | "held") => this.#queue(name, { policy, chosen });
     const decisions = planner.next({
       first: queue("first"),
       ranked: queue("ranked"),
       held: queue("held"),
     });
-    for (let over = false; !over && !signal.aborted;) {
-      const batch: Decision[] = [];
+    // What another policy has sorted is for the next run.
+    for (let over = false; !over && !signal.aborted && this.#tiering.policy === policy;) {
+      const batch: Choice[] = [];
       while (batch.length < ENGINE_LIMITS.EVICT_BATCH_FILES && planner.left > 0) {
         const next = await decisions.next();
         over = next.done === true;
@@ -195,19 +196,26 @@ export class Evictor {
   /** A queue of the index, a page at a time, with facts as they are then. */
   async *#queue(
     queue: "first" | "ranked" | "held",
-    chosen: Map<number, Chosen>,
-  ): AsyncGenerator<FileFacts> {
-    const { filesystem, policy } = this.#tiering;
-    const limit = ENGINE_LIMITS.CANDIDATE_PAGE_FILES;
+    { policy, chosen }: { policy: ActivePolicy; chosen: Map<number, Chosen> },
+  ): AsyncGenerator<Candidate> {
+    const { filesystem } = this.#tiering;
+    const { SETTLED_PAGE_FILES: limit, CANDIDATE_PAGE_FILES: facts } = ENGINE_LIMITS;
+    const { name, needs } = policy;
     const walk = pages(
       `the queue of ${queue}`,
       ({ rank, inode }) => [rank, inode],
       (after: QueuePlace | undefined) =>
-        filesystem.call("queue", { queue, limit, after, needs: policy.needs }),
+        filesystem.call("queue", { queue, limit, facts, after, needs, policy: name }),
     );
     for await (const page of walk) {
-      for (const row of page.facts) {
-        const { generation, stamp, epoch } = row;
+      for (const row of page.files) {
+        const { stamp, epoch } = row;
+        if ("settled" in row) {
+          chosen.set(row.inode, { facts: { stamp, epoch } });
+          yield policy.settled(row);
+          continue;
+        }
+        const { generation } = row;
         chosen.set(row.inode, { generation, facts: { stamp, epoch } });
         // Packs are verified before the eviction, which is refused where one could not be.
         yield policy.facts({ ...row, confirmed: true });
@@ -216,7 +224,7 @@ export class Evictor {
   }
 
   async #evictBatch(
-    batch: Decision[],
+    batch: Choice[],
     { planner, chosen, run }: {
       planner: Planner;
       chosen: Map<number, Chosen>;

@@ -86,6 +86,8 @@ export const ENGINE_LIMITS = {
   EVICT_BATCH_FILES: 64,
   /** Candidates asked for at once: some milliseconds of the filesystem isolate, likewise. */
   CANDIDATE_PAGE_FILES: 128,
+  /** The same of those that need no look at their facts: a tenth of the time. */
+  SETTLED_PAGE_FILES: 1_000,
   /** Files that are sorted at once; passes are at least so far apart, and at most so while nothing is told. */
   SORT_PAGE_FILES: 128,
   SORT_GAP_MS: 1_000,

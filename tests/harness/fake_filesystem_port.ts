@@ -163,9 +163,9 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
     },
 
     sort: ({ files }) => {
-      for (const { inode, class: kind, rank, wakeMs } of files) {
+      for (const { inode, stamp: _, ...sorted } of files) {
         const file = this.files.get(inode);
-        if (file !== undefined) file.sorted = { class: kind, rank, wakeMs, looks: looks(file) };
+        if (file !== undefined) file.sorted = { ...sorted, looks: looks(file) };
       }
     },
 
@@ -185,7 +185,14 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
         .sort((a, b) => a.rank - b.rank || a.inode - b.inode);
       const page = found.slice(0, limit);
       return {
-        facts: page.map(({ inode }) => factsOf(this.file(inode))),
+        files: page.map(({ inode }) => {
+          const file = this.file(inode);
+          const { settled, wakeMs = Infinity } = file.sorted!;
+          const current = file.sorted!.looks === looks(file) && file.handles === 0;
+          return settled === undefined || !current || wakeMs <= this.clock.wallMs()
+            ? factsOf(file)
+            : { inode, stamp: 0, epoch: 0, frees: residentBytes(file), settled };
+        }),
         next: found.length > limit ? page.at(-1) : undefined,
       };
     },
@@ -343,7 +350,9 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
   #evict({ inode, generation, keepHead = 0 }: Eviction, force: boolean): number | Refusal {
     const file = this.files.get(inode);
     if (file === undefined) return "gone";
-    if (file.generation !== generation) return "changed";
+    if (generation === undefined) {
+      if (file.sorted?.looks !== looks(file)) return "changed";
+    } else if (file.generation !== generation) return "changed";
     if (file.handles > 0) return "open";
     if (file.pinned && !force) return "pinned";
     if (file.dirty || localBytes(file) > 0) return "dirty";

@@ -3,6 +3,7 @@
  * files in chunks, with the rules of the working map. Content may be left out where a test's own
  * compute port makes it up.
  */
+import type { SortedFile } from "../../src/metadata/usage_table.ts";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { ChunkLocation, FilesystemEvent } from "../../src/filesystem/protocol.ts";
@@ -32,7 +33,7 @@ export interface FakeFile {
   kept: boolean;
   path: string;
   /** Where the engine has put it, and what it looked like then. */
-  sorted: { class: number; rank: number; wakeMs: number | undefined; looks: string } | undefined;
+  sorted: (Omit<SortedFile, "inode" | "stamp"> & { looks: string }) | undefined;
   gone: boolean;
   /** Generation of the saved version. */
   saved: number | undefined;

@@ -4,10 +4,10 @@ import type { Inode } from "../../src/filesystem/inode.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { DentryTable } from "../../src/metadata/dentry_table.ts";
-import { type FactsRow, FactsTable } from "../../src/metadata/facts_table.ts";
 import { UsageClass } from "../../src/metadata/schema.ts";
 import {
   type QueuePlace,
+  type QueueRow,
   type SortPlace,
   unpackTimes,
   UsageTable,
@@ -62,17 +62,16 @@ function unsorted(
 }
 
 /** Files that may leave, by rank. */
-function orderOf(database: MetadataDatabase, usage: UsageTable): number[] {
+function orderOf(usage: UsageTable): number[] {
   usage.flush();
-  return ranked(database, { limit: 100 }).facts.map((file) => file.inode);
+  return ranked(usage, { limit: 100 }).map((file) => file.inode);
 }
 
 function ranked(
-  database: MetadataDatabase,
+  usage: UsageTable,
   { limit, after }: { limit: number; after?: QueuePlace },
-): ReturnType<FactsTable["queue"]> {
-  const needs = { uses: false, xattrs: false };
-  return new FactsTable(database).queue(UsageClass.RANKED, { limit, after, needs });
+): QueueRow[] {
+  return usage.queue(UsageClass.RANKED, { limit, after, now: 0 });
 }
 
 /** Sorts all that is unsorted, by its last use. */
@@ -105,7 +104,7 @@ Deno.test(
     assert.equal(usage.lastUsed(b), 15);
     assert.equal(usage.lastUsed(999), undefined);
     sortAll(database, usage);
-    assert.deepEqual(orderOf(database, usage), [b, a]);
+    assert.deepEqual(orderOf(usage), [b, a]);
     database.close({ clean: true });
   }),
 );
@@ -187,8 +186,8 @@ Deno.test(
     assert.deepEqual(unsorted(usage), files);
     sortAll(database, usage);
     assert.deepEqual(unsorted(usage), []);
-    const all = ranked(database, { limit: 100 }).facts;
-    assert.deepEqual(all.map((each) => each.lastUsedMs), [
+    const all = ranked(usage, { limit: 100 });
+    assert.deepEqual(all.map((each) => each.rank), [
       996,
       996,
       997,
@@ -200,26 +199,25 @@ Deno.test(
       1000,
       1000,
     ]);
-    const pages: FactsRow[] = [];
-    let after: QueuePlace | undefined;
+    const pages: QueueRow[] = [];
+    let page: QueueRow[];
     do {
-      const page: ReturnType<FactsTable["queue"]> = ranked(database, { limit: 3, after });
-      pages.push(...page.facts);
-      after = page.next;
-    } while (after !== undefined);
+      page = ranked(usage, { limit: 3, after: pages.at(-1) });
+      pages.push(...page);
+    } while (page.length > 0);
     assert.deepEqual(pages, all);
     usage.setResident(files[9], false);
     usage.remove(files[8]);
     usage.record(files[8], 6000);
     usage.record(files[7], 7000);
     assert.deepEqual(unsorted(usage), [files[7]]);
-    assert.deepEqual(orderOf(database, usage).length, 7);
+    assert.deepEqual(orderOf(usage).length, 7);
     sortAll(database, usage);
-    assert.equal(orderOf(database, usage).at(-1), files[7]);
+    assert.equal(orderOf(usage).at(-1), files[7]);
     // A recall is no use.
     usage.recalled(files[9], { atMs: 9000, by: "tar" });
     sortAll(database, usage);
-    assert.equal(orderOf(database, usage)[0], files[9]);
+    assert.equal(orderOf(usage)[0], files[9]);
     assert.equal(usage.lastUsed(files[9]), 996);
     database.close({ clean: true });
   }),
@@ -329,7 +327,7 @@ for (const loss of ["removed", "damaged"]) {
         while (!usage.refill({ limit: 10 }));
         assert.equal(usage.needsRefill, false);
         sortAll(third, usage);
-        assert.deepEqual(orderOf(third, usage), [...files.slice(0, 24).reverse(), files[24]]);
+        assert.deepEqual(orderOf(usage), [...files.slice(0, 24).reverse(), files[24]]);
       } finally {
         third.close({ clean: true });
       }

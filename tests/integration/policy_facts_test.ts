@@ -41,9 +41,8 @@ function sortAll(fixture: FilesystemFixture, kind: UsageClass = UsageClass.RANKE
 }
 
 const ranked = (fixture: FilesystemFixture) =>
-  fixture.engine.call("queue", { queue: "ranked", limit: 100, needs }).facts.map((row) =>
-    row.inode
-  );
+  fixture.engine.call("queue", { queue: "ranked", limit: 100, facts: 100, needs, policy: "" })
+    .files.map((row) => row.inode);
 
 const evict = (fixture: FilesystemFixture, inode: number, keepHead = 0) => {
   const { generation } = factsOf(fixture, inode);
@@ -277,4 +276,97 @@ lawTest(
   },
   // Each chunk is charged a page, so that so many of them are a large file.
   { chunkSize: 1024 },
+);
+
+/** What the queue gives without a look at facts, and with one, to a policy of this name. */
+function choices(fixture: FilesystemFixture, policy: string) {
+  const { files } = fixture.engine.call("queue", {
+    ...{ queue: "ranked", limit: 100, facts: 100, needs, policy },
+  });
+  const settled = files.filter((each) => "settled" in each);
+  const asked = files.filter((each) => !("settled" in each));
+  return { settled, asked: asked.map((each) => each.inode) };
+}
+
+/** Sorts everything for a policy, each file as settled by its second rule. */
+function settleAll(fixture: FilesystemFixture, policy: string): void {
+  fixture.engine.ask("reclassify", { policy }, () => {});
+  fixture.work();
+  const files = unsortedFacts(fixture).map(({ inode, stamp }) => ({
+    ...{ inode, stamp, class: UsageClass.RANKED, rank: inode, wakeMs: undefined, settled: 2 },
+  }));
+  fixture.engine.call("sort", { files });
+}
+
+lawTest(
+  "a file that was sorted is chosen without its facts while nothing about it has changed",
+  (fixture) => {
+    const { kernel, engine } = fixture;
+    const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+    const [a, b, c] = ["a", "b", "c"].map((name) => fixture.saved(name, data(1, CHUNK)));
+    assertDone(kernel.rename(1, { name: "c", newParent: directory, newName: "c" }));
+    settleAll(fixture, "one");
+    const { settled, asked } = choices(fixture, "one");
+    assert.deepEqual(asked, []);
+    assert.deepEqual(
+      settled.map((each) => "settled" in each && [each.inode, each.frees, each.settled]),
+      [a, b, c].map((inode) => [inode, CHUNK, 2]),
+    );
+    // To another policy that says nothing.
+    assert.deepEqual(choices(fixture, "two"), { settled: [], asked: [a, b, c] });
+    // One that is open is told with that it is.
+    const { handle } = kernel.open(b).value;
+    assert.deepEqual(choices(fixture, "one").asked, [b]);
+    kernel.release(b, { handle });
+    fixture.work();
+    // A directory has moved: until all below it is unsorted, nothing is taken on trust.
+    assertDone(kernel.rename(1, { name: "dir", newParent: 1, newName: "other" }));
+    assert.deepEqual(choices(fixture, "one").settled, []);
+    fixture.work();
+    assert.ok(!choices(fixture, "one").settled.some((each) => each.inode === c));
+    // What was chosen like that is not evicted once a directory has moved.
+    settleAll(fixture, "one");
+    const files = choices(fixture, "one").settled.map((each) => {
+      assert.ok("settled" in each);
+      const { inode, stamp, epoch } = each;
+      return { inode, facts: { stamp, epoch } };
+    });
+    assertDone(kernel.rename(1, { name: "other", newParent: 1, newName: "dir" }));
+    let results: unknown;
+    engine.ask("evict", { files }, (answer) => results = answer);
+    fixture.work();
+    assert.deepEqual(results, ["changed", "changed", "changed"]);
+  },
+);
+
+lawTest("a file whose time has come is asked for its facts again", (fixture) => {
+  const inode = fixture.saved("a", data(1, CHUNK));
+  settleAll(fixture, "one");
+  const { stamp } = factsOf(fixture, inode);
+  const wakeMs = fixture.clock.wallMs() + 5_000;
+  fixture.engine.call("sort", {
+    files: [{ ...{ inode, stamp, class: UsageClass.RANKED, rank: 1, wakeMs }, settled: 1 }],
+  });
+  assert.equal(choices(fixture, "one").settled.length, 1);
+  fixture.clock.pass(5_000);
+  assert.deepEqual(choices(fixture, "one"), { settled: [], asked: [inode] });
+});
+
+lawTest(
+  "a mount that ends before all below a moved directory is unsorted leaves that to the next one",
+  (fixture) => {
+    const { kernel } = fixture;
+    const directory = kernel.mkdir(1, { name: "dir" }).value.inode;
+    const inode = fixture.saved("a", data(1, CHUNK));
+    assertDone(kernel.rename(1, { name: "a", newParent: directory, newName: "a" }));
+    settleAll(fixture, "one");
+    assertDone(kernel.rename(1, { name: "dir", newParent: 1, newName: "other" }));
+    fixture.filesystem.facts.end();
+    const next = fixture.crash("clean");
+    next.work();
+    settleAll(next, "one");
+    assert.equal(choices(next, "one").settled.length, 1);
+    assert.equal(next.database.setting("sorted_before_move"), undefined);
+    assert.equal(factsOf(next, inode).paths[0], "/other/a");
+  },
 );

@@ -64,7 +64,7 @@ lawTest(
         engine.call("sort", { files });
         after = page.next;
       } while (after !== undefined);
-      engine.call("queue", { queue: "ranked", limit: 9, needs });
+      engine.call("queue", { queue: "ranked", limit: 9, facts: 9, needs, policy: "" });
       engine.call("facts", { inodes: [inode], needs });
       engine.call("openFacts", { needs });
       engine.call("tally", {});

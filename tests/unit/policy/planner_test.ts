@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MiB } from "../../../src/domain/units.ts";
-import type { Decision } from "../../../src/policy/decision.ts";
+import type { FactsRow } from "../../../src/metadata/facts_table.ts";
+import { UsageClass } from "../../../src/metadata/schema.ts";
+import { runs } from "../../harness/runs.ts";
+import { judge } from "../../../src/policy/judge.ts";
+import { ActivePolicy } from "../../../src/tiering/active_policy.ts";
+import type { Choice } from "../../../src/policy/decision.ts";
 import type { FileFacts, Usage } from "../../../src/policy/facts.ts";
 import { bytesToFree, isUrgent } from "../../../src/policy/marks.ts";
 import { Rules } from "../../../src/policy/outcome.ts";
@@ -43,8 +48,8 @@ function plannerOf(rules: Rules, facts: FileFacts[], disk: Usage): Planner {
   });
 }
 
-async function all(planner: Planner, queues: Queues): Promise<Decision[]> {
-  const decisions: Decision[] = [];
+async function all(planner: Planner, queues: Queues): Promise<Choice[]> {
+  const decisions: Choice[] = [];
   for await (const decision of planner.next(queues)) decisions.push(decision);
   return decisions;
 }
@@ -138,4 +143,73 @@ Deno.test("a key that lags behind does no harm: facts are judged at the head of 
   const done = await all(planner, { first: [moved], ranked: [moved, other], held: [] });
   assert.deepEqual(done.map((each) => each.inode), [other.inode]);
   assert.deepEqual(planner.blocked, { pinned_by_rule: { files: 1, bytes: MiB } });
+});
+
+Deno.test("what a file was settled as is what a judgement says at any time before the next look", () => {
+  let settled = 0;
+  fc.assert(
+    fc.property(
+      anyFile,
+      anyPolicy,
+      fc.integer({ min: 0, max: 400 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (facts, policy, daysLater, share) => {
+        const active = new ActivePolicy(policy);
+        const row = { ...facts, stamp: 0 } as unknown as FactsRow;
+        const at = { now: NOW + daysLater * DAY, chunkSize: CHUNK };
+        const sorted = active.sort(row, at);
+        if (sorted.settled === undefined) return;
+        settled++;
+        const until = sorted.wakeMs ?? at.now + 400 * DAY;
+        const now = Math.floor(at.now + share * (until - 1 - at.now));
+        // What the filesystem isolate looks at again is left to it: open, dirty, confirmed.
+        const still = { ...facts, open: false, dirty: false, confirmed: true };
+        if (still.resident === 0) return;
+        const judgement = judge(active.rules, still, { now, chunkSize: CHUNK });
+        const taken = active.settled({ ...sorted, frees: facts.resident, settled: sorted.settled });
+        assert.equal(judgement.tier, sorted.class === UsageClass.FIRST ? 0 : 1);
+        assert.equal(judgement.frees, taken.frees);
+        assert.equal(judgement.outcome.rule, taken.rule);
+        assert.equal(judgement.outcome.keepHead, 0);
+      },
+    ),
+    runs(5_000),
+  );
+  assert.ok(settled > 20, `only ${settled} were settled`);
+});
+
+Deno.test("the planner takes settled files as it would with their facts", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyFile, { minLength: 1, maxLength: 30, size: "max" }),
+      anyPolicy,
+      fc.integer({ min: 5, max: 120 }),
+      fc.array(fc.boolean(), { minLength: 30, maxLength: 30 }),
+      async (facts, policy, share, trusted) => {
+        const active = new ActivePolicy(policy);
+        const { rules } = active;
+        const resident = facts.reduce((sum, each) => sum + each.resident, 0);
+        const disk = usage({ target: Math.ceil(resident * share / 100) });
+        const queues = queuesOf(rules, facts);
+        const settledOf = (file: FileFacts) => {
+          const row = { ...file, stamp: 0 } as unknown as FactsRow;
+          const { settled } = active.sort(row, { now: NOW, chunkSize: CHUNK });
+          const plain = settled === undefined || file.open || file.dirty || !file.confirmed;
+          if (plain || file.resident === 0 || !trusted[facts.indexOf(file)]) return file;
+          return active.settled({ inode: file.inode, frees: file.resident, settled });
+        };
+        const fast = { ...queues };
+        for (const name of ["first", "ranked"] as const) {
+          fast[name] = [...queues[name] as FileFacts[]].map((each) => settledOf(each));
+        }
+        const [one, other] = [plannerOf(rules, facts, disk), plannerOf(rules, facts, disk)];
+        const part = ({ inode, frees, rule, reason, left, keepHead }: Choice) => ({
+          ...{ inode, frees, rule: rule?.name, reason, left, keepHead },
+        });
+        assert.deepEqual((await all(other, fast)).map(part), (await all(one, queues)).map(part));
+        assert.equal(other.limit, one.limit);
+      },
+    ),
+    runs(1_000),
+  );
 });
