@@ -134,6 +134,8 @@ class Restorer {
   #finish(key: number, inode: Inode, path: Uint8Array): void {
     if (Deno.uid() === 0) ok(libc.lchown(text(path), inode.uid, inode.gid), "owning", path);
     for (const { name, value } of this.#attributes.get(key) ?? []) {
+      // Zero's own notes, such as pins and its policy: they mean nothing to other file systems.
+      if (new TextDecoder().decode(name).startsWith("user.zero.")) continue;
       const length = BigInt(value.length);
       ok(libc.lsetxattr(text(path), text(name), value.slice(), length, 0), "marking", path);
     }

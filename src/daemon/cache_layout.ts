@@ -13,6 +13,8 @@ export interface CacheLayout {
   key: string;
   /** The policy in force, as commands read it. */
   policy: string;
+  /** A copy of the policy that was in force when the bucket was recovered; nobody but people reads it. */
+  recoveredPolicy: string;
   /** What was used when, in a ring. */
   trace: string;
   log: string;
@@ -29,6 +31,7 @@ export function cacheLayout(directory: string): CacheLayout {
     claims: `${directory}/lease.json`,
     key: `${directory}/key.json`,
     policy: `${directory}/policy.json`,
+    recoveredPolicy: `${directory}/policy.recovered.yaml`,
     trace: `${directory}/access.trace`,
     log: `${directory}/zero.log`,
   };

@@ -154,6 +154,8 @@ export async function compose(
   engine.shipper!.onLost = forbid;
   engine.start();
   policy.announce();
+  const shipped = policy.ship(filesystem);
+  undo.defer(() => shipped);
   const stopWatching = policy.watch({
     filesystem,
     engine,

@@ -128,6 +128,22 @@ export class PolicyInForce {
     Deno.renameSync(`${path}.new`, path);
   }
 
+  /**
+   * Gives the metadata a copy of the policy's file. Where there is no file, the copy of the last one
+   * stays: whoever recovers decides. Never rejects; a copy that fails is made with the next mount.
+   */
+  async ship(filesystem: FilesystemPort): Promise<void> {
+    if (this.#request.values.policy === undefined) return;
+    const { file, text } = this.#loaded;
+    try {
+      if (await filesystem.call("keepPolicy", { text })) return;
+      this.#log.warn(`policy ${file}: it is too long for a copy in the bucket (64 KiB)`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.warn(`policy ${file}: the bucket gets no copy of it now: ${why}`);
+    }
+  }
+
   /** What tells one state of the file from another; undefined: it cannot be looked at. */
   #look(): string | undefined {
     const path = this.#request.values.policy;
@@ -177,6 +193,7 @@ export class PolicyInForce {
       this.#trouble = undefined;
       engine.configure(this.engineSettings, this.active);
       this.announce();
+      await this.ship(filesystem);
       this.#log.info(`policy ${loaded.file}: changed, and in force`);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

@@ -6,6 +6,8 @@ import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { type Descriptor, isEncrypted } from "../format/descriptor.ts";
 import type { Secrets } from "../format/secrets.ts";
+import { MetadataDatabase } from "../metadata/database.ts";
+import { readPolicyCopy } from "../metadata/policy_copy.ts";
 import type { NotNewest } from "../metadata/rebuild.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
@@ -54,6 +56,8 @@ export interface RecoverReport {
   bytes: number;
   milliseconds: number;
   tookOver: string | undefined;
+  /** Where the policy that was in force lies now; undefined: the bucket has none. It is not in force. */
+  policy: string | undefined;
   notes: string[];
 }
 
@@ -82,7 +86,7 @@ export async function recoverFilesystem(request: RecoverRequest): Promise<Recove
           exitCode: ExitCode.refused,
         });
       }
-      const { lease, result } = await recoverInto(cache, { request, source });
+      const { lease, result, policy } = await recoverInto(cache, { request, source });
       done = true;
       return {
         fileSystem: source.descriptor.fileSystem,
@@ -91,6 +95,7 @@ export async function recoverFilesystem(request: RecoverRequest): Promise<Recove
         pointMs: source.plan.pointMs,
         ...result,
         milliseconds: systemClock.monotonicMs() - startedMs,
+        policy,
         tookOver: lease.tookOver && `${lease.tookOver.user}@${lease.tookOver.machine}`,
         notes: notesOf(source.plan),
       };
@@ -152,7 +157,7 @@ function storeFailed(error: StoreError): UserError {
 async function recoverInto(
   cache: CacheDirectory,
   { request, source }: { request: RecoverRequest; source: RecoverySource },
-): Promise<{ lease: Lease; result: RecoveryResult }> {
+): Promise<{ lease: Lease; result: RecoveryResult; policy: string | undefined }> {
   const { plan, store } = source;
   request.progress("claiming the bucket");
   const claims = new ClaimsFile(cache.layout.claims);
@@ -182,14 +187,27 @@ async function recoverInto(
     if (source.secrets !== undefined) file.write({ descriptor, wrapped });
     else libc.unlink(cache.layout.key);
     const built = cacheLayout(building);
+    const text = policyIn(building);
     for (const name of ["history", "metadata"] as const) {
       Deno.renameSync(built[name], cache.layout[name]);
     }
     await removeTree(building);
+    const policy = text === undefined ? undefined : cache.layout.recoveredPolicy;
+    if (policy !== undefined) Deno.writeTextFileSync(policy, text!, { mode: 0o600 });
     syncDirectory(cache.path);
-    return { lease, result };
+    return { lease, result, policy };
   } finally {
     await lease.release(AbortSignal.timeout(LIMITS.RELEASE_MS));
+  }
+}
+
+/** The copy of the policy that came with the metadata; undefined: there is none. */
+function policyIn(directory: string): string | undefined {
+  const database = MetadataDatabase.open({ directory, readOnly: true });
+  try {
+    return readPolicyCopy(database);
+  } finally {
+    database.close({ clean: false });
   }
 }
 

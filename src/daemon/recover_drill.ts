@@ -57,6 +57,7 @@ export async function drill(
           pointMs: source.plan.pointMs,
           ...result,
           tookOver: undefined,
+          policy: undefined,
           notes: notesOf(source.plan),
           digest: compared?.recovered ?? digestOf(tree),
           compared: compared && {

@@ -93,6 +93,8 @@ export class CommandRunner {
         return answer(fs.facts.keep(a));
       case "reclassify":
         return fs.facts.reclassify(a, () => answer(undefined));
+      case "keepPolicy":
+        return answer(fs.facts.keepPolicy(a));
       case "tally":
         return answer(fs.core.usage.tally());
       case "evict":

@@ -7,6 +7,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError, UserError } from "../domain/errors.ts";
 import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
 import { PIN_NAME, pinValue } from "../metadata/pins.ts";
+import { keepPolicyCopy } from "../metadata/policy_copy.ts";
 import { UsageClass } from "../metadata/schema.ts";
 import { XattrTable } from "../metadata/xattr_table.ts";
 import type { Core } from "./core.ts";
@@ -247,6 +248,11 @@ export class FactDesk {
       answer();
       return false;
     });
+  }
+
+  keepPolicy({ text }: PolicyCommands["keepPolicy"][0]): boolean {
+    const { readOnlyReason, database } = this.#core;
+    return readOnlyReason !== undefined || keepPolicyCopy(database, text);
   }
 
   pin({ inode: id, pinned, untilMs }: PolicyCommands["pin"][0]): void {

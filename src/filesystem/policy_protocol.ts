@@ -64,6 +64,11 @@ export interface PolicyCommands {
    * when that is so. Nothing happens where all was sorted by the same one.
    */
   reclassify: [{ policy: string }, void];
+  /**
+   * The text of the policy file in force, for the copy that is shipped. False: it is too long for one.
+   * A mount that may not write keeps none.
+   */
+  keepPolicy: [{ text: string }, boolean];
   tally: [Record<string, never>, ClassTally[]];
   /** The user's veto, on a file or on all below a directory, for ever or until a time. */
   pin: [{ inode: number; pinned: boolean; untilMs?: number }, void];

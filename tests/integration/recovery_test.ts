@@ -1,6 +1,7 @@
 /** The bucket is enough: what was shipped comes back, and nothing else is made up. */
 import assert from "node:assert/strict";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
+import { readPolicyCopy } from "../../src/metadata/policy_copy.ts";
 import { CHUNK } from "../harness/care_fixture.ts";
 import {
   assertSound,
@@ -160,5 +161,35 @@ Deno.test("an idle mount asks the bucket nothing; a change goes up within the in
     const { directory } = await recoverFrom(fixture.bucket, fixture);
     assert(contents(directory).has("d"));
     Deno.removeSync(directory, { recursive: true });
+  });
+});
+
+Deno.test("the policy comes back with the metadata, hidden from programs and never in force by itself", async () => {
+  await withFixture(async (fixture) => {
+    const { kernel, clock, port, bucket } = fixture;
+    const recovered = async () => {
+      await fixture.ship();
+      const { directory } = await recoverFrom(bucket, fixture);
+      const database = MetadataDatabase.open({ directory, readOnly: true });
+      const text = readPolicyCopy(database);
+      database.close({ clean: false });
+      return text;
+    };
+    fixture.write("file", bytes("x"));
+    assert.equal(await recovered(), undefined, "a bucket without a policy is as good");
+    const policy = "version: 1 # ünï\nrules: []\n";
+    const keep = (text: string) => clock.until(port.call("keepPolicy", { text }));
+    assert.equal(await keep(policy), true);
+    assert.equal(await recovered(), policy);
+    assert.equal(kernel.listxattr(1).value.length, 0);
+    assert.notEqual(kernel.getxattr(1, { name: "user.zero.policy" }).errno, 0);
+    assert.notEqual(kernel.setxattr(1, { name: "user.zero.policy", value: bytes("") }).errno, 0);
+    // The same once more is nothing to ship.
+    const before = fixture.database.statement("SELECT count(*) AS n FROM changes").get();
+    assert.equal(await keep(policy), true);
+    assert.deepEqual(fixture.database.statement("SELECT count(*) AS n FROM changes").get(), before);
+    // One that is too long has no copy; an old one in its place would be a lie.
+    assert.equal(await keep("#".repeat(65_537)), false);
+    assert.equal(await recovered(), undefined);
   });
 });

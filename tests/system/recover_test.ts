@@ -113,8 +113,10 @@ Deno.test("an old copy of a cache mounts read-only, and says how to go on", asyn
   await mount.sh("echo kept > file");
   await mount.unmount();
   const copy = `${mount.directory}/copy`;
+  const policy = `${mount.directory}/policy.yaml`;
+  await Deno.writeTextFile(policy, "version: 1 # mine\n");
   assert.equal((await run("cp", ["-a", mount.cache, copy])).code, 0);
-  await mount.mount();
+  await mount.mount("--policy", policy);
   await mount.sh("echo newer > file");
   await mount.unmount();
   await Deno.remove(mount.cache, { recursive: true });
@@ -125,7 +127,13 @@ Deno.test("an old copy of a cache mounts read-only, and says how to go on", asyn
   assert.match((await mount.trySh("echo x > other")).stderr, /Read-only file system/);
   await mount.unmount();
   await Deno.remove(mount.cache, { recursive: true });
-  await mount.zeroOk(["recover", "--store", mount.store, "--cache", mount.cache]);
+  const recovered = await mount.zeroOk([
+    ...["recover", "--store", mount.store, "--cache", mount.cache],
+  ]);
+  // The policy comes back beside the cache, for its owner to decide.
+  assert.match(recovered.stdout, /policy\.recovered\.yaml; it is not in force/);
+  const copied = await Deno.readTextFile(`${mount.cache}/policy.recovered.yaml`);
+  assert.equal(copied, "version: 1 # mine\n");
   await mount.mount();
   assert.equal(await mount.sh("cat file"), "newer\n");
   await mount.unmount();

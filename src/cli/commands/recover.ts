@@ -104,6 +104,12 @@ function renderRecovery(report: RecoverReport): string[] {
     `${report.files} files and directories from ${formatBytes(report.bytes)} of metadata ` +
     `in ${formatDuration(report.milliseconds)}; all content is in the bucket`,
   ];
+  if (report.policy !== undefined) {
+    lines.push(
+      `the policy that was in force lies in ${report.policy}; it is not in force: ` +
+        "copy it, and name it with `policy:` in the configuration",
+    );
+  }
   if (report.tookOver !== undefined) lines.push(`took over from ${report.tookOver}`);
   return [...lines, ...renderNotNewest(report), ...report.notes.map((note) => `note: ${note}`)];
 }
