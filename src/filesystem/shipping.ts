@@ -51,15 +51,7 @@ export class Shipping {
     this.#core.database.transaction(() => this.#log.restart());
   }
 
-  snapshot({ key, bytes }: ShippingCommands["metadataSnapshot"][0]): void {
-    this.#core.database.transaction(() =>
-      this.#log.update({
-        snapshot: key,
-        snapshotBytes: bytes,
-        changesBytes: 0,
-        snapshotDue: false,
-        restart: false,
-      })
-    );
+  snapshot(snapshot: ShippingCommands["metadataSnapshot"][0]): void {
+    this.#core.database.transaction(() => this.#log.snapshotTaken(snapshot));
   }
 }

@@ -17,8 +17,11 @@ export interface ShippingCommands {
   metadataShipped: [ShippedChanges & { restarted: boolean }, void];
   /** Gives up the log, which has become too long: a snapshot will follow. */
   metadataRestart: [Record<string, never>, void];
-  /** A snapshot is in the bucket: the key of its manifest, and the bytes of its segments. */
-  metadataSnapshot: [{ key: string; bytes: number }, void];
+  /**
+   * A snapshot is in the bucket: the key of its manifest, the bytes of its segments, and how often the log
+   * had been begun anew when it was taken.
+   */
+  metadataSnapshot: [{ key: string; bytes: number; restarts: number }, void];
   /** Shows what another mount has shipped up to `head`, where its state is complete; each key once. */
   follow: [{ records: MetadataRecord[]; head: MetadataHead; pointMs: number }, void];
 }

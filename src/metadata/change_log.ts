@@ -28,6 +28,8 @@ export interface ShippingState {
   restart: boolean;
   /** What is in the bucket can be rebuilt only with a new snapshot. */
   snapshotDue: boolean;
+  /** How often the log was begun anew: a snapshot that this happens to while it is taken is not whole. */
+  restarts: number;
   /** Key of the last snapshot's manifest; undefined where there is none. */
   snapshot: string | undefined;
   /** Bytes of all segments of the last snapshot, and of the changes sent since. */
@@ -68,6 +70,7 @@ export class ChangeLog {
         intents: [],
         restart: false,
         snapshotDue: false,
+        restarts: 0,
         snapshot: undefined,
         snapshotBytes: 0,
         changesBytes: 0,
@@ -113,6 +116,17 @@ export class ChangeLog {
   /** The log has become longer than what it describes: begins it anew, and asks for a snapshot. */
   restart(): void {
     this.#database.statement("DELETE FROM changes").run();
-    this.update({ restart: true, snapshotDue: true });
+    this.update({ restart: true, snapshotDue: true, restarts: this.state().restarts + 1 });
+  }
+
+  /** A snapshot has been confirmed. It replaces what was given up, but not what was given up since. */
+  snapshotTaken(snapshot: { key: string; bytes: number; restarts: number }): void {
+    const { key, bytes, restarts } = snapshot;
+    this.update({
+      snapshot: key,
+      snapshotBytes: bytes,
+      changesBytes: 0,
+      ...(this.state().restarts === restarts ? { snapshotDue: false, restart: false } : {}),
+    });
   }
 }

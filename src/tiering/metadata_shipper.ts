@@ -45,6 +45,17 @@ interface InFlight {
   readingSequence: number;
 }
 
+/** Work that is done one after the other. */
+class Line {
+  #last: Promise<unknown> = Promise.resolve();
+
+  run<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(action);
+    this.#last = result.catch(() => {}); // told to whoever asked
+    return result;
+  }
+}
+
 export class MetadataShipper {
   readonly #tiering: Tiering;
   readonly #options: ShipperOptions;
@@ -53,7 +64,10 @@ export class MetadataShipper {
   #right: WritingRight | undefined;
   #inFlight: InFlight | undefined;
   #state: ShippingState | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Objects are read and sent one group at a time. */
+  readonly #shipping = new Line();
+  /** The log is not given up while it is read: what went would look shipped. Never waits for the bucket. */
+  readonly #reading = new Line();
   #behindKeys = 0;
   #behindSinceMs: number | undefined;
   #behindSinceMonotonicMs = 0;
@@ -104,7 +118,7 @@ export class MetadataShipper {
    * Rejects with the signal's reason; what is under way goes on then.
    */
   async shipAll(signal: AbortSignal = this.#tiering.signal): Promise<void> {
-    await untilAborted(this.#inTurn(() => this.#shipChanges()), signal);
+    await untilAborted(this.#shipping.run(() => this.#shipChanges()), signal);
     if (this.#state?.snapshotDue) await untilAborted(this.#snapshot(), signal);
     this.#failure = undefined;
     await this.#look();
@@ -180,7 +194,7 @@ export class MetadataShipper {
   /** A log that has grown for weeks without a bucket costs more than a snapshot. */
   async #boundLog(): Promise<void> {
     if (await this.#options.exporter.unshipped(LIMITS.LOG_KEYS) < LIMITS.LOG_KEYS) return;
-    await this.#tiering.filesystem.call("metadataRestart", {});
+    await this.#reading.run(() => this.#tiering.filesystem.call("metadataRestart", {}));
   }
 
   #snapshotDue(): boolean {
@@ -188,13 +202,6 @@ export class MetadataShipper {
     const { snapshotDue, snapshotBytes, changesBytes } = this.#state;
     const least = this.#options.snapshotBytes ?? LIMITS.SNAPSHOT_BYTES;
     return snapshotDue || changesBytes > Math.max(least, snapshotBytes / 2);
-  }
-
-  /** One at a time. */
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(action);
-    this.#turn = result.catch(() => {}); // told to whoever asked
-    return result;
   }
 
   async #shipChanges(): Promise<MetadataHead> {
@@ -208,8 +215,10 @@ export class MetadataShipper {
       this.#sender = new MetadataSender({ store, random, right: this.#right, trouble, signal });
     }
     for (;;) {
-      if (this.#inFlight === undefined && !await this.#read()) return this.#state!.head;
-      if (await this.#send()) return this.#state!.head;
+      // What an earlier try has left was read before; there may be more by now.
+      const left = this.#inFlight !== undefined;
+      if (!left && !await this.#reading.run(() => this.#read())) return this.#state!.head;
+      if (await this.#send() && !left) return this.#state!.head;
     }
   }
 
@@ -297,10 +306,17 @@ export class MetadataShipper {
     }
   }
 
+  /** Takes a snapshot, and another one where the log was given up in the meantime. */
   async #snapshot(): Promise<void> {
+    while (!await this.#trySnapshot()) {
+      this.#tiering.log("info", "the log was given up while a snapshot was taken; it begins anew");
+    }
+  }
+
+  async #trySnapshot(): Promise<boolean> {
     const { filesystem, log, clock, random, secrets } = this.#tiering;
     const startedMs = clock.monotonicMs();
-    const { state, header } = await this.#inTurn(async () => {
+    const { state, header } = await this.#shipping.run(async () => {
       await this.#shipChanges();
       const state = { ...this.#state! };
       return { state, header: this.#header({ state, readingSequence: state.head.sequence + 1 }) };
@@ -311,13 +327,19 @@ export class MetadataShipper {
       header,
       secrets: secrets && { secrets, random },
       state,
-      catchUp: () => this.#inTurn(() => this.#shipChanges()),
+      catchUp: async () => {
+        const head = await this.#shipping.run(() => this.#shipChanges());
+        return this.#state!.restarts === state.restarts ? head : undefined;
+      },
     });
-    await filesystem.call("metadataSnapshot", { key: result.key, bytes: result.bytes });
+    if (result === undefined) return false;
+    const { key, bytes } = result;
+    await filesystem.call("metadataSnapshot", { key, bytes, restarts: state.restarts });
     this.#snapshots++;
+    // Due again where the log was given up since, as the next reading of changes tells.
     Object.assign(this.#state!, {
-      snapshot: result.key,
-      snapshotBytes: result.bytes,
+      snapshot: key,
+      snapshotBytes: bytes,
       changesBytes: 0,
       snapshotDue: false,
     });
@@ -327,5 +349,6 @@ export class MetadataShipper {
       sentBytes: result.sentBytes,
       milliseconds: Math.round(clock.monotonicMs() - startedMs),
     });
+    return true;
   }
 }

@@ -30,8 +30,9 @@ export interface SnapshotResult {
 }
 
 /**
- * `catchUp` ships every change so far and answers the new head. Rejects with StoreError or UserError as
- * the sender does; what was sent until then is garbage.
+ * `catchUp` ships every change so far and answers the new head; undefined where changes were given up
+ * since the first segment was read: then there is no snapshot, and the answer is undefined, too. Rejects
+ * with StoreError or UserError as the sender does. What was sent in vain is garbage.
  */
 export async function takeSnapshot(parts: {
   sender: MetadataSender;
@@ -40,8 +41,8 @@ export async function takeSnapshot(parts: {
   /** Of an encrypted file system. */
   secrets: ExportSecrets | undefined;
   state: ShippingState;
-  catchUp: () => Promise<MetadataHead>;
-}): Promise<SnapshotResult> {
+  catchUp: () => Promise<MetadataHead | undefined>;
+}): Promise<SnapshotResult | undefined> {
   const { sender, exporter, header, state, secrets } = parts;
   const known = await knownSegments(sender, { manifest: state.snapshot, secrets });
   const segments: SegmentEntry[] = [];
@@ -64,6 +65,7 @@ export async function takeSnapshot(parts: {
     }
   }
   const head = await parts.catchUp();
+  if (head === undefined) return undefined;
   const payload = encodeManifest({
     base: fromHex(state.head.hash),
     end: fromHex(head.hash),

@@ -1,5 +1,7 @@
 /** The chain of metadata: crashes between its steps, two writers, old copies, holes, snapshots. */
 import assert from "node:assert/strict";
+import { Errno } from "../../src/domain/errno.ts";
+import { FsError } from "../../src/domain/errors.ts";
 import {
   decodeMetadataObject,
   encodeMetadataObject,
@@ -11,6 +13,8 @@ import { MetadataDatabase } from "../../src/metadata/database.ts";
 import type { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts";
 import type { ObjectStore } from "../../src/object_store/object_store.ts";
 import { fromHex, hex } from "../../src/runtime/random.ts";
+import { sleep } from "../../src/runtime/clock.ts";
+import { METADATA_LIMITS } from "../../src/tiering/metadata_limits.ts";
 import { agreeOnHead, OldCopyError } from "../../src/tiering/metadata_head.ts";
 import { CHUNK, FILE_SYSTEM } from "../harness/care_fixture.ts";
 import { soak } from "../harness/fault_seed.ts";
@@ -397,6 +401,94 @@ Deno.test("changes behind a log that was given up are not applied to a snapshot 
   };
   await fixture.ship();
   assert(looks > 3, `${looks} looks`);
+  assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
+});
+
+Deno.test("a log that is given up while a snapshot is on its way costs the bucket no change", async () => {
+  // Between two segments; after the last change that the snapshot tells of, before its manifest is sent.
+  for (const moment of ["segments", "manifest"]) {
+    let given = false;
+    const giveUp = async () => {
+      if (given) return;
+      given = true;
+      fixture.unlink("old");
+      fixture.write("new", bytes("2"));
+      await fixture.port.call("metadataRestart", {});
+    };
+    await using fixture: ShippingFixture = new ShippingFixture({
+      snapshotBytes: 1,
+      wrap: (inner) =>
+        new Proxy(inner, {
+          get(target, name) {
+            const value = Reflect.get(target, name);
+            if (name !== "put") return typeof value === "function" ? value.bind(target) : value;
+            return async (...rest: Parameters<ObjectStore["put"]>) => {
+              if (moment === "manifest" && rest[0].endsWith("-snapshot")) await giveUp();
+              return await target.put(...rest);
+            };
+          },
+        }),
+    });
+    fixture.write("old", bytes("1"));
+    let segments = 0;
+    fixture.exporter.before = async (call) => {
+      if (moment === "segments" && call === "segment" && ++segments === 6) await giveUp();
+    };
+    await fixture.ship();
+    await fixture.pass(10_000);
+    assert(given, `no ${moment} were sent`);
+    await fixture.ship();
+    await fixture.pass(10_000);
+    assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database), moment);
+  }
+});
+
+Deno.test("a log is not given up in the middle of being read: what went would look shipped", async () => {
+  await using fixture = new ShippingFixture();
+  const { exporter, clock, database } = fixture;
+  const restarts = () => new ChangeLog(database).state().restarts;
+  fixture.write("old", bytes("1"));
+  await fixture.ship();
+  fixture.unlink("old");
+  fixture.write("new", bytes("2"));
+  const { BOUND_MS, LOG_KEYS } = METADATA_LIMITS;
+  const unshipped = exporter.unshipped.bind(exporter);
+  let looked = 0;
+  exporter.unshipped = (limit) => {
+    if (limit !== LOG_KEYS) return unshipped(limit);
+    return Promise.resolve(looked++ === 0 ? LOG_KEYS : 0);
+  };
+  let given: number | undefined;
+  exporter.before = async (call) => {
+    if (call !== "changes" || given !== undefined) return;
+    given = NaN;
+    await sleep(clock, BOUND_MS + 1000, new AbortController().signal);
+    assert.equal(looked, 1, "nobody looked how long the log is");
+    given = restarts();
+  };
+  await fixture.ship();
+  await fixture.pass(1000);
+  assert.deepEqual([given, restarts()], [0, 1]);
+  await fixture.ship();
+  assert.deepEqual(await recoveredTree(fixture), treeOf(database));
+});
+
+Deno.test("a sync ships the newest changes behind an object that an earlier try had left unfinished", async () => {
+  await using fixture = new ShippingFixture();
+  const { port } = fixture;
+  fixture.write("first", bytes("1"));
+  const call = port.call.bind(port);
+  let full = true;
+  port.call = (command, argument) => {
+    if (command === "metadataShipped" && full) {
+      full = false;
+      return Promise.reject(new FsError(Errno.ENOSPC, "the cache's disk is full"));
+    }
+    return call(command, argument);
+  };
+  await assert.rejects(fixture.ship(), /disk is full/);
+  fixture.write("second", bytes("2"));
+  await fixture.ship();
   assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
 });
 
