@@ -103,7 +103,10 @@ export class RetryingObjectStore implements ObjectStore {
       }
       try {
         const result = await this.#inner.put(key, body, { signal: merged });
-        if (ambiguous) await this.#settleLate(key, { length: body.length, signal: merged });
+        if (ambiguous) {
+          const { versionId } = result;
+          await this.#settleLate(key, { length: body.length, versionId, signal: merged });
+        }
         return result;
       } catch (error) {
         ambiguous ||= mayHaveTakenEffect(error);
@@ -191,10 +194,13 @@ export class RetryingObjectStore implements ObjectStore {
     });
   }
 
-  /** What an earlier attempt may have stored: the version to use, after the others are deleted. */
+  /**
+   * What an earlier attempt may have stored: the version to use, after the others are deleted. The one
+   * that was answered (`versionId`) is that, also where an earlier attempt has come in behind it.
+   */
   async #settle(
     key: string,
-    about: { length: number; signal: AbortSignal },
+    about: { length: number; versionId?: string; signal: AbortSignal },
   ): Promise<PutResult | undefined> {
     const { signal } = about;
     const stored: ObjectInfo[] = [];
@@ -202,13 +208,19 @@ export class RetryingObjectStore implements ObjectStore {
       if (version.key !== key) break;
       if (!version.marker && version.length === about.length) stored.push(version);
     }
-    const [kept, ...surplus] = stored;
+    const wanted = about.versionId ?? stored[0]?.versionId;
+    const kept = stored.find(({ versionId }) => versionId === wanted);
+    // Where the listing does not show it yet, nothing says that the others are surplus.
+    const surplus = kept === undefined ? [] : stored.filter((each) => each !== kept);
     for (const { versionId } of surplus) await this.#inner.delete(key, versionId, { signal });
     return kept && { versionId: kept.versionId, storeTimeMs: kept.modifiedMs };
   }
 
   /** The put succeeded; an earlier attempt that arrives late leaves a surplus version, not an error. */
-  async #settleLate(key: string, about: { length: number; signal: AbortSignal }): Promise<void> {
+  async #settleLate(
+    key: string,
+    about: { length: number; versionId: string; signal: AbortSignal },
+  ): Promise<void> {
     try {
       await this.#settle(key, about);
     } catch (error) {

@@ -124,6 +124,22 @@ Deno.test("an attempt that arrives late leaves no surplus behind a put that succ
   assert.equal((await versionsOf(inner, "a")).length, 1);
 });
 
+Deno.test("an attempt that arrives even later does not take the place of the version that was answered", async () => {
+  const { clock, inner, store } = build();
+  // The second attempt succeeds; the first one reaches the store only now, and is the newest there.
+  inner.script = [timeout];
+  const put = store.put("a", body);
+  await clock.advance(0);
+  const original = inner.memory.put.bind(inner.memory);
+  inner.memory.put = async (...call) => {
+    const result = await original(...call);
+    await original("a", body);
+    return result;
+  };
+  const { versionId } = await clock.until(put);
+  assert.deepEqual(await versionsOf(inner, "a"), [versionId]);
+});
+
 Deno.test("a surplus version that cannot be deleted is reported, and the put succeeds", async () => {
   const left: string[] = [];
   const { clock, inner, store } = build({ onSurplusLeft: ({ key }) => left.push(key) });
