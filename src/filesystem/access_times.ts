@@ -10,6 +10,8 @@ import type { InodeCache } from "./inode_cache.ts";
 const DAY_S = 86_400;
 /** Records that only wait for their access times: above this many, some are written. */
 const WAITING = 256;
+/** How many: whoever reads next waits for it. */
+const AT_ONCE = 16;
 
 /** Whether the next program that reads moves the access time. */
 export function accessIsDue(inode: Inode, clock: Clock): boolean {
@@ -32,5 +34,5 @@ export function accessed(
   inode.atimeS = now.seconds;
   inode.atimeNs = now.nanoseconds;
   inodes.touch(inode);
-  if (inodes.pendingCount > WAITING) inodes.flushPending(WAITING);
+  if (inodes.unflushed > WAITING) inodes.flush(AT_ONCE);
 }

@@ -110,3 +110,12 @@ export function killPrivileges(
     context.attributesChanged(inode, context.now());
   });
 }
+
+/** The same for a caller with privileges: setuid and setgid stay, file capabilities do not. */
+export function loseCapabilities(context: NamespaceContext, inode: Inode): void {
+  if (context.xattrs.get(inode.id, CAPABILITY) === undefined) return;
+  context.database.transaction(() => {
+    context.xattrs.delete(inode.id, CAPABILITY);
+    context.attributesChanged(inode, context.now());
+  });
+}

@@ -226,7 +226,7 @@ export class CommandRunner {
   #flush({ answer, fail }: { answer: Answer; fail: Fail }): void {
     const core = this.#filesystem.core;
     core.flushAll();
-    core.inodes.flushPending(Infinity);
+    core.inodes.flush(Infinity);
     core.usage.flush();
     core.journal.flush();
     core.helper.syncAll((errno) => {

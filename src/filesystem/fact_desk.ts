@@ -21,7 +21,7 @@ import type { Reaper } from "./reaper.ts";
 const SLICE = 128;
 const OPEN_FILES = 10_000;
 /** Files whose news are written at once: some milliseconds, for which a request may have to wait. */
-const NEWS = 128;
+const NEWS = 64;
 /** At most so often is the engine told that something is unsorted, milliseconds. */
 const TELL_MS = 1000;
 
@@ -79,7 +79,7 @@ export class FactDesk {
   /** The same but for news of uses, which come in their turn. */
   #settleFiles(): void {
     this.#core.flushAll();
-    this.#core.inodes.flushPending(Infinity);
+    this.#core.inodes.flush(Infinity);
   }
 
   #facts(inode: number, needs: FactNeeds): FactsRow | undefined {

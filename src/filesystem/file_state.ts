@@ -56,6 +56,8 @@ export class FileState {
   readonly touched = new Map<number, number>();
   /** Background work that relies on this record. */
   jobs = 0;
+  /** Known to have no file capabilities, which a write would take away. */
+  incapable = false;
   /** Truncated to nothing since it was opened: its close flushes, as ext4 does. */
   truncated = false;
   /**

@@ -239,6 +239,8 @@ export class Filesystem implements FilesystemOperations {
     return this.namespace.getxattr(request);
   }
   setxattr(request: fuse.SetxattrRequest) {
+    const file = this.core.files.peek(request.inode);
+    if (file !== undefined) file.incapable = false;
     return this.#withBallast(() => this.namespace.setxattr(request));
   }
   listxattr(request: RequestHeader) {
@@ -316,10 +318,16 @@ export class Filesystem implements FilesystemOperations {
     const handle = this.handles.get(request.handle);
     const written = this.#withBallast(() => this.#writer.write(handle.file, request));
     if (written === PARKED) return PARKED;
-    if (request.killPrivileges) this.namespace.killPrivileges(handle.file.inode, request);
+    this.#losePrivileges(handle, request);
     this.spaceQueue.observe();
     if (request.fromCache) return written;
     return this.#durableIfAsked(handle, request, { operation: "write", answer: written });
+  }
+
+  /** Content has changed. Of what is written beside its cache the kernel leaves the capabilities to us. */
+  #losePrivileges({ file }: Handle, request: WriteRequest): void {
+    if (request.killPrivileges) this.namespace.killPrivileges(file.inode, request);
+    else if (file.serving !== "cached") this.namespace.loseCapabilities(file);
   }
 
   /** With O_SYNC and O_DSYNC a change is answered once it is durable. */

@@ -15,7 +15,7 @@ export function applyShipped(filesystem: Filesystem, shipped: Commands["follow"]
   const { core, handles, recalls, dropper } = filesystem;
   invariant(core.following, "a mount that writes follows nobody");
   core.flushAll();
-  core.inodes.flushPending(Infinity);
+  core.inodes.flush(Infinity);
   const left = follow(core.database, {
     rows: byTable(shipped.records),
     head: shipped.head,

@@ -211,12 +211,12 @@ export class InodeCache {
   }
 
   /** Records whose rows are behind. */
-  get pendingCount(): number {
+  get unflushed(): number {
     return this.#pending.size;
   }
 
   /** Writes the attributes of up to `limit` pending records in one transaction; returns how many. */
-  flushPending(limit: number): number {
+  flush(limit: number): number {
     if (this.#pending.size === 0) return 0;
     let written = 0;
     this.#database.transaction(() => {

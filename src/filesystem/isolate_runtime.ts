@@ -21,6 +21,7 @@ import * as libc from "../runtime/libc.ts";
 import { bytesAt } from "../runtime/shared_bytes.ts";
 import { TimerQueue } from "../runtime/timer_queue.ts";
 import { Anticipation } from "./anticipation.ts";
+import { BacklogWriter } from "./backlog.ts";
 import { CommandRunner } from "./commands.ts";
 import { ContentSweep } from "./content_sweep.ts";
 import { Core } from "./core.ts";
@@ -45,8 +46,8 @@ const INODES_CACHED = 50_000;
 const CONTENT_FILES_OPEN = 512;
 const FLUSH_MS = 1000;
 const USAGE_FLUSH_MS = 1000;
-/** Files whose uses are written at once: some milliseconds, for which a request may have to wait. */
-const USAGE_FLUSH_FILES = 128;
+/** For how long messages are taken before requests are looked at again. */
+const MESSAGES_MS = 1;
 const EXPIRE_MS = 100;
 const HOUSEKEEPING_MS = 1000;
 /** Commits after which the WAL is moved into the database; each is some 10 to 40 KiB of it. */
@@ -82,7 +83,8 @@ export class FilesystemRuntime {
   #ready = false;
   #commits = 0;
   #checkpointing = false;
-  #flushingUsage = false;
+  /** More messages have come than were taken in this turn. */
+  #messagesWait = false;
   #expireAtMs = 0;
   #stopping: { reason: string; done: () => void } | undefined;
 
@@ -215,32 +217,21 @@ export class FilesystemRuntime {
       const usage = this.#core.usage;
       if (usage.needsRefill) reaper.add(() => !usage.refill({ limit: 1000 }));
     }
+    const { inodes, usage, journal } = this.#core;
+    const backlogs = new BacklogWriter((job) => reaper.add(job));
     this.#every(FLUSH_MS, () => {
       this.#core.flushAll();
-      this.#core.inodes.flushPending(Infinity);
+      backlogs.write(inodes);
     });
     this.#every(USAGE_FLUSH_MS, () => {
-      this.#flushUsage();
-      this.#core.journal.flush();
+      backlogs.write(usage);
+      backlogs.write(journal);
       this.#core.uses.flush();
     });
     this.#every(HOUSEKEEPING_MS, () => this.#filesystem.spaceQueue.observe());
     // The mount that is followed decides what becomes of versions.
     if (!this.#core.following) this.#every(SWEEP_VERSIONS_MS, () => reaper.sweepVersions());
     this.#every(CHECKPOINT_MS, () => this.#checkpoint());
-  }
-
-  /** Writes what there is of uses now, in slices: after a long `rm -r` it is as many files as went. */
-  #flushUsage(): void {
-    const { usage } = this.#core;
-    let left = usage.unflushed;
-    if (left === 0 || this.#flushingUsage) return;
-    this.#flushingUsage = true;
-    this.#filesystem.reaper.add(() => {
-      left -= usage.flush(Math.min(USAGE_FLUSH_FILES, left));
-      this.#flushingUsage = left > 0 && usage.unflushed > 0;
-      return this.#flushingUsage;
-    });
   }
 
   /** A timer that comes again; a failing disk must not end the loop. */
@@ -274,10 +265,12 @@ export class FilesystemRuntime {
       if (this.#commits >= COMMITS_PER_CHECKPOINT) this.#checkpoint();
       this.#timers.run();
       if (reaper.busy) this.#guard(() => reaper.step());
-      const more = served === "more" || reaper.busy || this.#anticipation.serve(this.#session);
+      const more = served === "more" || reaper.busy || this.#messagesWait ||
+        this.#anticipation.serve(this.#session);
       this.#poll.wait(more ? 0 : this.#idleMs());
-      if ((this.#poll.ready(1) & libc.POLL.IN) !== 0) {
-        libc.drainEventfd(this.#start.wake);
+      const woken = (this.#poll.ready(1) & libc.POLL.IN) !== 0;
+      if (woken) libc.drainEventfd(this.#start.wake);
+      if (woken || this.#messagesWait) {
         this.#messages();
         if (this.#stopping !== undefined) return { how: "stopped" };
       }
@@ -308,13 +301,19 @@ export class FilesystemRuntime {
     this.#core.lot.expire();
   }
 
+  /** Not all of them at a time: the engine sends hundreds together, and requests wait meanwhile. */
   #messages(): void {
     this.#disks.drain();
-    for (;;) {
+    const until = systemClock.monotonicMs() + MESSAGES_MS;
+    this.#messagesWait = true;
+    while (systemClock.monotonicMs() < until) {
       const received = receiveMessageOnPort(this.#start.port as never) as
         | { message: CommandMessage }
         | undefined;
-      if (received === undefined) break;
+      if (received === undefined) {
+        this.#messagesWait = false;
+        break;
+      }
       this.#command(received.message);
       if (this.#stopping !== undefined) return;
     }
@@ -346,7 +345,7 @@ export class FilesystemRuntime {
     this.#commands.abandonAll(this.#stopping?.reason ?? end.how);
     const core = this.#core;
     core.flushAll();
-    core.inodes.flushPending(Infinity);
+    core.inodes.flush(Infinity);
     this.#filesystem.facts.end();
     core.usage.flush();
     core.journal.flush();

@@ -27,7 +27,7 @@ import type {
   SymlinkRequest,
   UnlinkRequest,
 } from "../fuse/operations.ts";
-import { getattr, killPrivileges, setattr } from "./attributes.ts";
+import { getattr, killPrivileges, loseCapabilities, setattr } from "./attributes.ts";
 import { mkdir, readdir, rmdir } from "./directories.ts";
 import type { Inode } from "./inode.ts";
 import { createFile, link, mknod, readlink, symlink, unlink } from "./links.ts";
@@ -142,6 +142,13 @@ export class Namespace {
   /** Somebody without privileges changes the content: setuid, setgid and file capabilities go. Joins a transaction. */
   killPrivileges(inode: Inode, request: RequestHeader): void {
     this.#run(() => killPrivileges(this.#context, inode, request));
+  }
+
+  /** Anybody changes the content: file capabilities go. Looks for them once. */
+  loseCapabilities(file: { readonly inode: Inode; incapable: boolean }): void {
+    if (file.incapable) return;
+    this.#run(() => loseCapabilities(this.#context, file.inode));
+    file.incapable = true;
   }
 
   /** The inode at a path below the root; undefined where there is none. Follows no symlinks. */

@@ -73,7 +73,9 @@ export class Opener {
   /** The first handle of a file that has just been made. */
   created(inode: Inode, flags: number, treatment?: Treatment): OpenReply {
     this.#serving.keep(inode.id);
-    return this.#reply(inode, flags, { treatment, kind: "cached" });
+    const reply = this.#reply(inode, flags, { treatment, kind: this.#serving.visibly(flags) });
+    this.#core.files.peek(inode.id)!.incapable = true;
+    return reply;
   }
 
   /** A new handle. Read-only ones have nothing to flush. */

@@ -27,7 +27,7 @@ export class Saver {
     const core = this.#core;
     core.unseen.refreshAll();
     core.flushAll();
-    core.inodes.flushPending(Infinity);
+    core.inodes.flush(Infinity);
     const after = argument.after ?? { changedMs: -1, inode: 0 };
     const rows = core.database.statement(
       `SELECT id AS inode, generation, size, changed_ms AS changedMs, local AS localBytes, nlink

@@ -50,18 +50,29 @@ export class Serving {
     }
     // What another mount changes must not be read from pages that the kernel has kept.
     if (core.following || inode.resident < inode.allocated) return "direct";
-    if (core.lending.obstacle !== undefined || core.suspect) return "cached";
-    if (inode.deadFrom !== undefined) return "cached";
+    const visible = this.visibly(flags);
+    if (core.lending.obstacle !== undefined || core.suspect) return visible;
+    if (inode.deadFrom !== undefined) return visible;
     const wanted = !writes(flags) && inode.allocated > 0 && !file.unsettled && this.#isQuiet(inode);
     // While a mapping lives on, only passthrough shows everybody the same bytes at once.
-    if (!wanted && core.lending.reclaim(inode)) return "cached";
+    if (!wanted && core.lending.reclaim(inode)) return visible;
     if (file.unsettled) {
       core.hurryTrims();
       return core.lot.park(request, { operation: "open", reason: "sync", file });
     }
     const conforms = core.conformity.check(request, file);
     if (conforms === PARKED) return PARKED;
-    return conforms ? "passthrough" : "cached";
+    return conforms ? "passthrough" : visible;
+  }
+
+  /**
+   * How content that is all here is served through the daemon. Who only writes has no use for a cache:
+   * each write comes here at once anyway. Beside the cache it is copied once less, and the kernel does
+   * not ask for the file's capabilities first (Filesystem.write takes them away).
+   */
+  visibly(flags: number): Kind {
+    const onlyWrites = (flags & O.ACCMODE) === O.WRONLY;
+    return onlyWrites && this.#core.session().mapsDirect ? "direct" : "cached";
   }
 
   #isQuiet(inode: Inode): boolean {
@@ -78,8 +89,13 @@ export class Serving {
     const { id } = file.inode;
     file.serving = kind === "passthrough" && !this.#core.lending.lend(file) ? "cached" : kind;
     switch (file.serving) {
-      case "direct":
-        return OpenFlag.DIRECT_IO;
+      case "direct": {
+        if ((flags & O.ACCMODE) !== O.WRONLY) return OpenFlag.DIRECT_IO;
+        // The kernel drops the pages that are overwritten; the others stay right.
+        const keep = this.#kept.has(id);
+        this.keep(id);
+        return OpenFlag.DIRECT_IO | (keep ? OpenFlag.KEEP_CACHE : 0);
+      }
       case "passthrough":
         this.#kept.delete(id);
         this.#core.lending.watchAccess(file);

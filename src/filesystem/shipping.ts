@@ -19,7 +19,7 @@ export class Shipping {
     const core = this.#core;
     if (core.readOnlyReason !== undefined) return undefined;
     core.flushAll();
-    core.inodes.flushPending(Infinity);
+    core.inodes.flush(Infinity);
     // Others read what is committed, and what they have not read must not be forgotten.
     const readingSequence = core.database.transaction(() => this.#log.beginReading(), {
       commit: true,

@@ -349,6 +349,8 @@ export interface SessionPort {
   closeBacking(id: number): number;
   /** Whether the kernel has agreed to passthrough. */
   readonly passthrough: boolean;
+  /** Whether files that are open with OpenFlag.DIRECT_IO can be mapped, shared, all the same. */
+  readonly mapsDirect: boolean;
   /** Requests that are parked now. */
   readonly parked: number;
 }

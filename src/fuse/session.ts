@@ -91,6 +91,10 @@ export class Session implements SessionPort {
     return this.#context?.negotiated.passthrough === true;
   }
 
+  get mapsDirect(): boolean {
+    return this.#context?.negotiated.directIoAllowMmap === true;
+  }
+
   /** How many requests have come. */
   get answered(): number {
     return this.#answered;

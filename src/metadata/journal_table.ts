@@ -49,10 +49,15 @@ export class JournalTable {
     this.#batch.push(entry);
   }
 
-  /** Writes what is in memory in one transaction. On an error it stays there. */
-  flush(): void {
-    const batch = this.#batch;
-    if (batch.length === 0) return;
+  /** Entries that are only in memory. */
+  get unflushed(): number {
+    return this.#batch.length;
+  }
+
+  /** Writes the oldest `limit` entries in one transaction; returns how many. On an error they stay in memory. */
+  flush(limit = Infinity): number {
+    const batch = this.#batch.slice(0, limit);
+    if (batch.length === 0) return 0;
     this.#database.transaction(() => {
       for (const { inode, atMs, what, who, bytes } of batch) {
         this.#insert.run(inode, Math.floor(atMs), what, who, bytes);
@@ -60,7 +65,8 @@ export class JournalTable {
       for (const inode of new Set(batch.map((entry) => entry.inode))) this.#trim.run(inode);
       this.#prune.run();
     });
-    this.#batch = [];
+    this.#batch.splice(0, batch.length);
+    return batch.length;
   }
 }
 

@@ -89,7 +89,7 @@ export const ENGINE_LIMITS = {
   /** The same of those that need no look at their facts: a tenth of the time. */
   SETTLED_PAGE_FILES: 1_000,
   /** Files that are sorted at once; passes are at least so far apart, and at most so while nothing is told. */
-  SORT_PAGE_FILES: 128,
+  SORT_PAGE_FILES: 64,
   SORT_GAP_MS: 1_000,
   SORT_IDLE_MS: 60_000,
   /** After the policy's breaker nothing is evicted for so long, or until the policy changes. */

@@ -410,7 +410,7 @@ export class CareFixture {
     await this.clock.until(this.engine.stop());
     this.exporter.close();
     this.core.flushAll();
-    this.core.inodes.flushPending(Infinity);
+    this.core.inodes.flush(Infinity);
     this.core.usage.flush();
     this.turn();
     this.content.closeAll();

@@ -267,7 +267,7 @@ export class FilesystemFixture {
       this.core.lot.failAll(5);
       this.quiesce();
       this.core.flushAll();
-      this.core.inodes.flushPending(Infinity);
+      this.core.inodes.flush(Infinity);
       this.core.usage.flush();
       this.core.uses.flush();
       this.kernel.io.disconnect();

@@ -28,7 +28,7 @@ async function scene(body: (scene: Scene) => Promise<void>): Promise<void> {
     to,
     run: async (options) => {
       fixture.core.flushAll();
-      fixture.core.inodes.flushPending(Infinity);
+      fixture.core.inodes.flush(Infinity);
       return await exportCache(fixture.cache, { to, store: bucket.store, ...options });
     },
   });

@@ -97,12 +97,12 @@ test("touched records reach their rows with the next flush, so many at a time", 
     inodes.touch(inode);
     inodes.touch(inode);
   }
-  assert.equal(inodes.pendingCount, 3);
+  assert.equal(inodes.unflushed, 3);
   assert.equal(row(database, touched[0].id)!.size, 0);
-  assert.equal(inodes.flushPending(2), 2);
-  assert.equal(inodes.pendingCount, 1);
-  assert.equal(inodes.flushPending(10), 1);
-  assert.equal(inodes.flushPending(10), 0);
+  assert.equal(inodes.flush(2), 2);
+  assert.equal(inodes.unflushed, 1);
+  assert.equal(inodes.flush(10), 1);
+  assert.equal(inodes.flush(10), 0);
   for (const inode of touched) {
     assert.deepEqual(values(row(database, inode.id)), values(inode));
     assert.equal(inode.pending, false);
@@ -151,7 +151,7 @@ test("a rollback takes back neither what was pending before nor that it is pendi
   });
   assert.deepEqual([inode.size, inode.nlink, inode.generation], [100, 1, 3]);
   assert.equal(inode.pending, true);
-  assert.equal(inodes.flushPending(10), 1);
+  assert.equal(inodes.flush(10), 1);
   assert.equal(row(database, inode.id)!.size, 100);
   fail(() => (inode.size = 5));
   assert.equal(inodes.get(inode.id)!.size, 100);
@@ -175,7 +175,7 @@ test("what a committed transaction wrote is what a later rollback comes back to"
       throw new Error("no");
     }), /no/);
   assert.deepEqual([inode.size, inode.allocated, inode.mtimeS], [20, 4096, 50]);
-  inodes.flushPending(1);
+  inodes.flush(1);
   assert.deepEqual(values(row(database, inode.id)), values(inode));
 });
 
@@ -187,7 +187,7 @@ test("inside a transaction a touch is written at once, with everything", ({ data
     inode.generation = 4;
     inodes.touch(inode);
   });
-  assert.equal(inodes.pendingCount, 0);
+  assert.equal(inodes.unflushed, 0);
   assert.deepEqual(values(row(database, inode.id)), values(inode));
 });
 
@@ -231,8 +231,8 @@ test("content that is ahead of its row survives a chmod, a flush of attributes a
   });
   assert.equal(inode.pending, true);
   rollBack();
-  assert.equal(inodes.flushPending(10), 1);
-  assert.equal(inodes.flushPending(10), 0);
+  assert.equal(inodes.flush(10), 1);
+  assert.equal(inodes.flush(10), 0);
   rollBack();
   assert.deepEqual(ahead(), [1, 4096, 4096, 4096]);
   assert.deepEqual([inode.mode, inode.nlink], [0o100600, 1]);
@@ -241,7 +241,7 @@ test("content that is ahead of its row survives a chmod, a flush of attributes a
     inodes.writeContent(inode);
   });
   assert.equal(inode.pending, false);
-  assert.equal(inodes.pendingCount, 0);
+  assert.equal(inodes.unflushed, 0);
   rollBack();
   assert.deepEqual(ahead(), [1, 4096, 4096, 4096]);
   assert.equal(row(database, inode.id)!.incarnation, 1);
