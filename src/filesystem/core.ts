@@ -17,6 +17,7 @@ import { JournalTable } from "../metadata/journal_table.ts";
 import type { MapTable } from "../metadata/map_table.ts";
 import type { UsageTable } from "../metadata/usage_table.ts";
 import type { VersionTable } from "../metadata/version_table.ts";
+import { XattrTable } from "../metadata/xattr_table.ts";
 import type { Clock, Timestamp } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
 import { accessed } from "./access_times.ts";
@@ -86,6 +87,7 @@ export class Core implements CoreParts {
   readonly usage: UsageTable;
   readonly journal: JournalTable;
   readonly facts: FactsTable;
+  readonly xattrs: XattrTable;
   readonly readers = new ReaderRules();
   readonly streams = new StreamCache();
   readonly uses: Uses;
@@ -136,6 +138,7 @@ export class Core implements CoreParts {
     this.readers.configure(parts.settings.readers);
     this.journal = new JournalTable(parts.database);
     this.facts = new FactsTable(parts.database);
+    this.xattrs = new XattrTable(parts.database);
     this.files = parts.files;
     this.store = parts.store;
     this.space = parts.space;

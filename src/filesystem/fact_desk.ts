@@ -9,7 +9,7 @@ import type { FactNeeds, FactsRow } from "../metadata/facts_table.ts";
 import { PIN_NAME, pinValue } from "../metadata/pins.ts";
 import { keepPolicyCopy } from "../metadata/policy_copy.ts";
 import { UsageClass } from "../metadata/schema.ts";
-import { XattrTable } from "../metadata/xattr_table.ts";
+import type { XattrTable } from "../metadata/xattr_table.ts";
 import type { Core } from "./core.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { Namespace } from "./namespace.ts";
@@ -51,7 +51,7 @@ export class FactDesk {
     this.#core = core;
     this.#reaper = parts.reaper;
     this.#namespace = parts.namespace;
-    this.#xattrs = new XattrTable(core.database);
+    this.#xattrs = core.xattrs;
     core.usage.onUnsorted = () => this.#tell();
   }
 

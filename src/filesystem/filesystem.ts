@@ -16,7 +16,6 @@ import type {
 import { PARKED } from "../fuse/operations.ts";
 import type * as fuse from "../fuse/operations.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
-import { XattrTable } from "../metadata/xattr_table.ts";
 import { O } from "../runtime/libc_constants.ts";
 import { joinNames } from "../domain/name_text.ts";
 import { BulkRecall } from "./bulk_recall.ts";
@@ -77,7 +76,7 @@ export class Filesystem implements FilesystemOperations {
     this.spaceQueue.attach(this.recalls);
     this.reaper = new Reaper(core, {
       orphans: new OrphanTable(core.database),
-      xattrs: new XattrTable(core.database),
+      xattrs: core.xattrs,
     });
     this.#writer = new Writer(core, this.recalls, this.spaceQueue);
     this.#reader = new Reader(core, this.recalls);
@@ -104,6 +103,7 @@ export class Filesystem implements FilesystemOperations {
       database: core.database,
       inodes: core.inodes,
       lookups: parts.lookups,
+      xattrs: core.xattrs,
       content: this.#contentPort(),
       clock: core.clock,
       readOnly: () => core.readOnlyReason !== undefined,

@@ -30,6 +30,7 @@ export function applyShipped(filesystem: Filesystem, shipped: Commands["follow"]
     },
   });
   core.inodes.reloadAll();
+  filesystem.namespace.changedElsewhere();
   for (const content of left) dropper.unlinkContent(content);
 }
 

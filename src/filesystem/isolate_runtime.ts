@@ -43,7 +43,7 @@ import type { FilesystemEvent } from "./protocol.ts";
 
 const REQUESTS_PER_TURN = 128;
 const INODES_CACHED = 50_000;
-const CONTENT_FILES_OPEN = 512;
+const CONTENT_FILES_OPEN = 2048;
 const FLUSH_MS = 1000;
 const USAGE_FLUSH_MS = 1000;
 /** For how long messages are taken before requests are looked at again. */

@@ -68,6 +68,7 @@ export function createFile(
   const { owned, complete } = inherit(context, parent, { request, ...kind });
   return context.database.transaction(() => {
     const inode = context.inodes.insert({ ...owned, born, nlink: 0, time: context.now() });
+    context.xattrs.isBare(inode.id);
     complete(inode);
     context.orphan(inode);
     return inode;
@@ -87,6 +88,7 @@ function add(
   const time = context.now();
   return context.database.transaction(() => {
     const inode = context.inodes.insert({ ...kind.more, ...owned, nlink: 1, time });
+    context.xattrs.isBare(inode.id);
     complete(inode);
     context.dentries.insert(parent.id, request.name, inode.id);
     context.namesChanged(parent, time);
@@ -121,7 +123,7 @@ export function unlink(context: NamespaceContext, request: UnlinkRequest): void 
   if (isDirectory(inode)) throw new FsError(Errno.EISDIR);
   const time = context.now();
   context.database.transaction(() => {
-    context.dentries.delete(dentry.id);
+    context.dentries.remove(parent.id, request.name, dentry.id);
     context.namesChanged(parent, time);
     dropName(context, inode, time);
     if (inode.nlink === 0 && isRegular(inode)) {

@@ -6,8 +6,9 @@ import { isDirectory, ROOT_INODE } from "./inode.ts";
 import { entryType, type NamespaceContext } from "./namespace_context.ts";
 
 export function lookup(context: NamespaceContext, request: LookupRequest): Entry | NegativeEntry {
-  const row = context.dentries.lookup(request.inode, request.name);
-  if (row !== undefined) return context.entry(context.inodes.fromRow(row));
+  const found = context.dentries.seek(request.inode, request.name);
+  if (typeof found === "number") return context.entry(context.inodes.require(found));
+  if (found !== undefined) return context.entry(context.inodes.fromRow(found));
   // Only a directory can say, and be believed, that it lacks a name.
   context.directory(request.inode);
   return context.negativeEntry();

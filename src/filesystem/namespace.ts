@@ -134,6 +134,11 @@ export class Namespace {
     return this.#context.entry(inode);
   }
 
+  /** Another mount's changes were put into the tables: nothing that was remembered of names holds. */
+  changedElsewhere(): void {
+    this.#context.forget();
+  }
+
   /** The last handle of `inode` was closed: if it has no name and the kernel has forgotten it, it goes. */
   released(inode: Inode): void {
     this.#context.reap(inode);

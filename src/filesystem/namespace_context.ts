@@ -6,15 +6,15 @@ import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { AttributeReply, Attributes, Entry, NegativeEntry } from "../fuse/operations.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
-import { DentryTable } from "../metadata/dentry_table.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
-import { XattrTable } from "../metadata/xattr_table.ts";
+import type { XattrTable } from "../metadata/xattr_table.ts";
 import type { Clock, Timestamp } from "../runtime/clock.ts";
 import { accessed } from "./access_times.ts";
 import type { ContentPort } from "./content_port.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
 import type { LookupCounts } from "./lookup_counts.ts";
+import { Names } from "./names.ts";
 
 /** Only this mount changes names and attributes, and it tells the kernel by its replies: one day. */
 export const TIMEOUT_MS = 86_400_000;
@@ -31,6 +31,7 @@ export interface NamespaceOptions {
   database: MetadataDatabase;
   inodes: InodeCache;
   lookups: LookupCounts;
+  xattrs: XattrTable;
   content: ContentPort;
   clock: Clock;
   /** True: every change is refused with EROFS. */
@@ -44,7 +45,7 @@ export class NamespaceContext {
   readonly inodes: InodeCache;
   readonly lookups: LookupCounts;
   readonly content: ContentPort;
-  readonly dentries: DentryTable;
+  readonly dentries: Names;
   readonly xattrs: XattrTable;
   readonly orphans: OrphanTable;
   readonly #clock: Clock;
@@ -59,12 +60,18 @@ export class NamespaceContext {
     this.inodes = options.inodes;
     this.lookups = options.lookups;
     this.content = options.content;
-    this.dentries = new DentryTable(options.database);
-    this.xattrs = new XattrTable(options.database);
+    this.dentries = new Names(options.database);
+    this.xattrs = options.xattrs;
     this.orphans = new OrphanTable(options.database);
     this.#clock = options.clock;
     this.#readOnly = options.readOnly;
     this.#timeoutMs = options.following ? FOLLOWING_TIMEOUT_MS : TIMEOUT_MS;
+  }
+
+  /** Names and attributes were changed by somebody else, in the tables. */
+  forget(): void {
+    this.dentries.forget();
+    this.xattrs.forget();
   }
 
   now(): Timestamp {

@@ -41,7 +41,7 @@ export class DentryTable {
       "SELECT id, inode FROM dentry WHERE parent = ? AND name = ?",
     );
     this.#lookup = database.arrayStatement(
-      `SELECT ${INODE_COLUMNS} FROM dentry d JOIN inode i ON i.id = d.inode
+      `SELECT ${INODE_COLUMNS}, d.id FROM dentry d JOIN inode i ON i.id = d.inode
        WHERE d.parent = ? AND d.name = ?`,
     );
     this.#insert = database.statement("INSERT INTO dentry (parent, name, inode) VALUES (?, ?, ?)");
@@ -69,13 +69,18 @@ export class DentryTable {
     return row === undefined ? undefined : { id: row[0], inode: row[1] };
   }
 
-  /** The inode under a name, whole, in one query. */
-  lookup(parent: number, name: Uint8Array): InodeTuple | undefined {
-    return this.#lookup.get(parent, name) as unknown as InodeTuple | undefined;
+  /** The entry of a name, and its inode, whole, in one query. */
+  lookup(
+    parent: number,
+    name: Uint8Array,
+  ): { id: number; inode: InodeTuple } | undefined {
+    const row = this.#lookup.get(parent, name) as unknown as InodeTuple | undefined;
+    return row === undefined ? undefined : { id: row[row.length - 1] as number, inode: row };
   }
 
-  insert(parent: number, name: Uint8Array, inode: number): void {
-    this.#insert.run(parent, name, inode);
+  /** Adds an entry and returns its id, which no entry ever had. */
+  insert(parent: number, name: Uint8Array, inode: number): number {
+    return this.#insert.run(parent, name, inode).lastInsertRowid as number;
   }
 
   /** Gives an entry another place. It keeps its cookie, so a reader that renames as it goes comes to an end. */

@@ -1,7 +1,15 @@
-/** The `xattr` table. Owns its SQL; which names are allowed is decided above. */
+/**
+ * The `xattr` table. Owns its SQL; which names are allowed is decided above. Also remembers which inodes
+ * have no attributes at all: nearly all, and the kernel asks for some of every file that it writes or
+ * makes. So there is one of these to a database that writes.
+ */
 import type { MetadataDatabase, Statement } from "./database.ts";
 
+/** Inodes without attributes that are remembered. */
+const BARE = 16_384;
+
 export class XattrTable {
+  readonly #bare = new Set<number>();
   readonly #deleteSome: Statement;
   readonly #get: Statement;
   readonly #set: Statement;
@@ -11,6 +19,7 @@ export class XattrTable {
   readonly #nameBytes: Statement;
 
   constructor(database: MetadataDatabase) {
+    database.onRollback(() => this.forget());
     this.#get = database.arrayStatement("SELECT value FROM xattr WHERE inode = ? AND name = ?");
     this.#set = database.statement(
       `INSERT INTO xattr (inode, name, value) VALUES (?, ?, ?)
@@ -28,15 +37,32 @@ export class XattrTable {
   }
 
   get(inode: number, name: Uint8Array): Uint8Array | undefined {
-    return (this.#get.get(inode, name) as unknown as [Uint8Array] | undefined)?.[0];
+    if (this.#bare.has(inode)) return undefined;
+    const row = this.#get.get(inode, name) as unknown as [Uint8Array] | undefined;
+    if (row !== undefined) return row[0];
+    if (this.#any.get(inode) === undefined) this.isBare(inode);
+    return undefined;
+  }
+
+  /** The inode has no attributes: it is new. */
+  isBare(inode: number): void {
+    if (this.#bare.size >= BARE) this.#bare.clear();
+    this.#bare.add(inode);
+  }
+
+  /** Attributes were changed behind this. */
+  forget(): void {
+    this.#bare.clear();
   }
 
   set(inode: number, name: Uint8Array, value: Uint8Array): void {
+    this.#bare.delete(inode);
     this.#set.run(inode, name, value);
   }
 
   /** True where there was one. */
   delete(inode: number, name: Uint8Array): boolean {
+    if (this.#bare.has(inode)) return false;
     return this.#delete.run(inode, name).changes !== 0;
   }
 
@@ -52,6 +78,7 @@ export class XattrTable {
 
   /** Deletes up to `limit` attributes of an inode; true while there may be more. */
   deleteSome(inode: number, limit: number): boolean {
+    if (this.#bare.delete(inode)) return false;
     // Nearly all have none, and the sub-query costs ten times this one.
     if (this.#any.get(inode) === undefined) return false;
     const result = this.#deleteSome.run(inode, limit);

@@ -138,7 +138,8 @@ export class NamespaceFixture {
     });
     this.inodes = new InodeCache(this.database, { limit });
     this.content = new FakeContent(this.database, this.inodes, { now: () => this.clock.now() });
-    this.namespace = new Namespace({ ...this, readOnly: () => this.readOnly });
+    const xattrs = new XattrTable(this.database);
+    this.namespace = new Namespace({ ...this, xattrs, readOnly: () => this.readOnly });
   }
 
   /** Everything later happens at another time. */
