@@ -38,7 +38,19 @@ export function setattr(
     if (context.content.resize(request, inode, request.size) === PARKED) return PARKED;
   }
   if (request.size === undefined || setsMoreThanSize(request)) {
-    context.database.transaction(() => apply(context, inode, request));
+    // Whoever unpacks an archive sets times, owner and mode of each file before closing it: they are written
+    // with its size then, like it after a second at the latest.
+    if (context.content.isBeingWritten(inode.id) && context.xattrs.knowsBare(inode.id)) {
+      apply(context, inode, request);
+      context.inodes.touch(inode);
+      context.content.changed(inode);
+    } else {
+      context.database.transaction(() => {
+        apply(context, inode, request);
+        context.inodes.write(inode);
+        context.content.changed(inode);
+      });
+    }
   }
   return context.attributeReply(inode);
 }
@@ -48,6 +60,7 @@ const setsMoreThanSize = (request: SetattrRequest) =>
   request.newGroup !== undefined || request.atime !== undefined ||
   request.mtime !== undefined || request.ctime !== undefined || request.killPrivileges;
 
+/** Changes the record, and attributes that go with it where there are some. The caller writes the record. */
 function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest): void {
   const now = context.now();
   const group = inode.gid;
@@ -75,7 +88,9 @@ function apply(context: NamespaceContext, inode: Inode, request: SetattrRequest)
     inode.mtimeS = mtime.seconds;
     inode.mtimeNs = mtime.nanoseconds;
   }
-  context.attributesChanged(inode, request.ctime ?? now);
+  const ctime = request.ctime ?? now;
+  inode.ctimeS = ctime.seconds;
+  inode.ctimeNs = ctime.nanoseconds;
 }
 
 const pick = (time: Timestamp | "now", now: Timestamp) => time === "now" ? now : time;

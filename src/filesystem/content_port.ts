@@ -38,6 +38,8 @@ export interface ContentPort {
   refresh(inode: number): boolean;
   /** st_blocks: content, not residency (a non-empty evicted file never reports 0). */
   blocks(inode: Inode): number;
+  /** True while a handle of this inode is open for writing, whose close writes the record down. */
+  isBeingWritten(inode: number): boolean;
   /** True while a handle of this inode is open. */
   isOpen(inode: number): boolean;
   /** Perhaps in transaction: name, owner, mode or attributes of `inode` have changed. */

@@ -148,6 +148,7 @@ export class Filesystem implements FilesystemOperations {
       refresh: (id) => core.refreshTimes(id),
       blocks: (inode) => Math.ceil(inode.allocated / 512),
       isOpen: (inode) => this.#opener.isOpen(inode),
+      isBeingWritten: (inode) => this.#opener.isBeingWritten(inode),
       changed: (inode) => this.facts.changed(inode),
       moved: (directory) => this.facts.directoryChanged(directory),
       virtualXattr: (inode, name) => this.#virtualXattr(inode, name),

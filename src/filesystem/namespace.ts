@@ -101,7 +101,7 @@ export class Namespace {
     this.#run(() => readdir(this.#context, request, filler));
   }
 
-  getxattr(request: GetxattrRequest): Uint8Array {
+  getxattr(request: GetxattrRequest): Uint8Array | undefined {
     return this.#run(() => getxattr(this.#context, request));
   }
 

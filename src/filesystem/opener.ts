@@ -152,6 +152,11 @@ export class Opener {
     this.#core.timers.after(SAY_DIRTY_MS, () => this.#saidDirty = false);
   }
 
+  isBeingWritten(inode: number): boolean {
+    const file = this.#core.files.peek(inode);
+    return file !== undefined && file.writers > 0 && file.serving !== "passthrough";
+  }
+
   isOpen(inode: number): boolean {
     const file: FileState | undefined = this.#core.files.peek(inode);
     return file !== undefined && file.handles > 0;

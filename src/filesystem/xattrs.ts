@@ -19,28 +19,29 @@ const MAXIMUM_PIN_BYTES = 64;
 const CREATE = 1;
 const REPLACE = 2;
 
-/** The kernel asks every file that is written to for its capabilities: made once, for making it costs 4 µs. */
-const NO_DATA = new FsError(Errno.ENODATA);
-
 const encoder = new TextEncoder();
 const VIRTUAL = encoder.encode("user.zero.");
 const USER = encoder.encode("user.");
 const TRUSTED = encoder.encode("trusted.");
 const SECURITY = encoder.encode("security.");
 
-export function getxattr(context: NamespaceContext, request: GetxattrRequest): Uint8Array {
+export function getxattr(
+  context: NamespaceContext,
+  request: GetxattrRequest,
+): Uint8Array | undefined {
   const inode = context.inodes.require(request.inode);
   assertKnown(request.name);
   if (startsWith(request.name, VIRTUAL)) return virtual(context, inode, request.name);
-  const value = context.xattrs.get(inode.id, request.name);
-  if (value === undefined) throw NO_DATA;
-  return value;
+  return context.xattrs.get(inode.id, request.name);
 }
 
-function virtual(context: NamespaceContext, inode: Inode, name: Uint8Array): Uint8Array {
+function virtual(
+  context: NamespaceContext,
+  inode: Inode,
+  name: Uint8Array,
+): Uint8Array | undefined {
   const text = context.content.virtualXattr(inode, new TextDecoder().decode(name));
-  if (text === undefined) throw new FsError(Errno.ENODATA);
-  return encoder.encode(text);
+  return text === undefined ? undefined : encoder.encode(text);
 }
 
 export function setxattr(context: NamespaceContext, request: SetxattrRequest): void {

@@ -29,10 +29,13 @@ export interface Context {
   readonly negotiated: Negotiated;
 }
 
-/** One kind of request. `answer` puts the reply's body into `context.reply`, throws FsError, or parks. */
+/**
+ * One kind of request. `answer` puts the reply's body into `context.reply`, throws FsError, or parks. Or
+ * it returns an errno, where failing is so common that throwing would cost more than all the rest.
+ */
 export interface Exchange<Request extends RequestHeader = RequestHeader> {
   decode(decoder: RequestDecoder): Request;
-  answer(request: Request, context: Context): Parked | void;
+  answer(request: Request, context: Context): Parked | number | void;
 }
 
 /** `put` the answer into the reply, unless there is none yet. */
@@ -203,8 +206,11 @@ exchange(Opcode.STATFS, {
 });
 exchange(Opcode.GETXATTR, {
   decode: (decoder) => decoder.getxattr(),
-  answer: (request, { operations, reply }) =>
-    unlessParked(operations.getxattr(request), (value) => sized(value, request.room, reply)),
+  answer: (request, { operations, reply }) => {
+    const value = operations.getxattr(request);
+    if (value === undefined) return Errno.ENODATA;
+    return unlessParked(value, (found) => sized(found, request.room, reply));
+  },
 });
 exchange(Opcode.LISTXATTR, {
   decode: (decoder) => decoder.listxattr(),

@@ -310,7 +310,8 @@ export interface FilesystemOperations {
   fsyncdir(request: FsyncRequest): void | Parked;
   readdir(request: ReaddirRequest, filler: DirectoryFiller): void | Parked;
   statfs(request: RequestHeader): FilesystemStatistics;
-  getxattr(request: GetxattrRequest): Uint8Array | Parked;
+  /** Undefined: there is no such attribute (ENODATA). The kernel asks for many that are not there. */
+  getxattr(request: GetxattrRequest): Uint8Array | undefined | Parked;
   setxattr(request: SetxattrRequest): void | Parked;
   /** The names, each followed by a NUL byte. The session answers size queries and ERANGE. */
   listxattr(request: RequestHeader): Uint8Array | Parked;

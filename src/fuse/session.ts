@@ -224,7 +224,9 @@ export class Session implements SessionPort {
     this.#answering = true;
     this.#reply.begin();
     try {
-      parked = exchange.answer(request, context) === PARKED;
+      const answer = exchange.answer(request, context);
+      if (typeof answer === "number") failure = answer;
+      else parked = answer === PARKED;
     } catch (error) {
       failure = this.#errnoOf(error, opcode);
     } finally {

@@ -50,6 +50,11 @@ export class XattrTable {
     this.#bare.add(inode);
   }
 
+  /** Whether it is known that the inode has no attributes; false may mean either. */
+  knowsBare(inode: number): boolean {
+    return this.#bare.has(inode);
+  }
+
   /** Attributes were changed behind this. */
   forget(): void {
     this.#bare.clear();

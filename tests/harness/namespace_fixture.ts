@@ -4,6 +4,8 @@
  * and times only; `discard` deletes the rows at once instead of in slices.
  */
 import assert from "node:assert/strict";
+import { Errno } from "../../src/domain/errno.ts";
+import { FsError } from "../../src/domain/errors.ts";
 import type { ContentPort } from "../../src/filesystem/content_port.ts";
 import type { Inode } from "../../src/filesystem/inode.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
@@ -92,6 +94,10 @@ export class FakeContent implements ContentPort {
     return Math.ceil(inode.size / 512);
   }
 
+  isBeingWritten(): boolean {
+    return false;
+  }
+
   isOpen(inode: number): boolean {
     return (this.open.get(inode) ?? 0) > 0;
   }
@@ -171,6 +177,14 @@ export class NamespaceFixture {
       killPrivileges: false,
     });
     return this.namespace.entry(inode).attributes.inode;
+  }
+
+  /** The value of an attribute; FsError where there is none, as programs see it. */
+  getxattr(inode: number, name: string): Uint8Array {
+    const request = { ...this.header(inode), name: bytes(name) };
+    const value = this.namespace.getxattr(request);
+    if (value === undefined) throw new FsError(Errno.ENODATA);
+    return value;
   }
 
   link(target: number, parent: number, name: string): Entry {

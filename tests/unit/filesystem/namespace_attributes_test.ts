@@ -29,8 +29,7 @@ const set = (f: NamespaceFixture, inode: number, name: string, value = bytes("v"
     flags,
     killSetgid: false,
   });
-const get = (f: NamespaceFixture, inode: number, name: string) =>
-  f.namespace.getxattr({ ...f.header(inode), name: bytes(name) });
+const get = (f: NamespaceFixture, inode: number, name: string) => f.getxattr(inode, name);
 
 test("times before 1970 and after 2038 survive with their nanoseconds, also in the rows", (f) => {
   const file = f.create(1, "a");
