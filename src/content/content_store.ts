@@ -36,7 +36,9 @@ export class ContentStore {
   readonly #limit: number;
   /** In order of use, oldest first. */
   readonly #open = new Map<string, ContentFile>();
-  readonly #folders = new Set<string>();
+  /** Folders that are there, and those that are known to outlive a power cut. */
+  readonly #made = new Set<string>();
+  readonly #durable = new Set<string>();
   readonly #directoryFd: number;
 
   constructor(directory: string, options: { openFiles: number }) {
@@ -49,8 +51,20 @@ export class ContentStore {
     return `${this.directory}/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
   }
 
-  folder(inode: number): string {
-    return `${this.directory}/${contentFolder(inode)}`;
+  /**
+   * Directories whose sync makes the entry of the file durable: its folder's, and, before the first such
+   * sync of this mount, those that lead there. `foldersSynced` says that it was done.
+   */
+  foldersOf(inode: number): string[] {
+    const folder = contentFolder(inode);
+    const path = `${this.directory}/${folder}`;
+    if (this.#durable.has(folder)) return [path];
+    return [path, `${this.directory}/${folder.slice(0, 2)}`, this.directory];
+  }
+
+  /** What `foldersOf` named is on the disk. */
+  foldersSynced(inode: number): void {
+    this.#durable.add(contentFolder(inode));
   }
 
   /** Opens the file, and makes it where `create`. Undefined where it does not exist. */
@@ -104,25 +118,15 @@ export class ContentStore {
     return file;
   }
 
-  /** Makes `aa/bb`, durably: a lost folder would lose every fsynced file in it. Rare: once per 4096 inodes. */
+  /** Makes `aa/bb`. Not durably: who syncs the entry of a file in it syncs these, too. */
   #makeFolder(inode: number): void {
     const folder = contentFolder(inode);
-    if (this.#folders.has(folder)) return;
-    const top = folder.slice(0, 2);
-    for (const part of [top, folder]) {
+    if (this.#made.has(folder)) return;
+    for (const part of [folder.slice(0, 2), folder]) {
       const made = libc.mkdir(`${this.directory}/${part}`, 0o700);
       if (made < 0 && made !== -Errno.EEXIST) checked(made, "make a folder for");
     }
-    this.#syncFolder(`${this.directory}/${top}`);
-    this.#syncFolder(this.directory);
-    this.#folders.add(folder);
-  }
-
-  #syncFolder(path: string): void {
-    const fd = checked(libc.open(path, libc.O.RDONLY | libc.O.DIRECTORY), "open the folder of");
-    const synced = libc.fsync(fd);
-    libc.close(fd);
-    checked(synced, "sync the folder of");
+    this.#made.add(folder);
   }
 
   /** Closes what was not used for longest, but never `used`. */

@@ -303,10 +303,11 @@ export class Recalls {
     }
     file.settling = indices;
     core.helper.sync(
-      { files: [content], folders: [core.store.folder(id)], wal: false },
+      { files: [content], folders: core.store.foldersOf(id), wal: false },
       (errno) => {
         file.settling = undefined;
         if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${id}`);
+        else core.store.foldersSynced(id);
         if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
         else core.guard(() => this.#becomeResident(file, indices));
         if (file.volatile.size > 0) this.settle(file);

@@ -90,13 +90,14 @@ export class Syncer {
     const covered = content === undefined ? undefined : core.unsynced.beginSync(inode!.id);
     core.helper.sync({
       files: content === undefined ? [] : [content],
-      folders: first ? [core.store.folder(inode!.id)] : [],
+      folders: first ? core.store.foldersOf(inode!.id) : [],
       wal: true,
     }, (errno) => {
       if (errno !== 0) {
         core.syncFailed(errno, inode === undefined ? "the metadata" : `inode ${inode.id}`);
       } else if (content !== undefined) {
         content.entryDurable = true;
+        core.store.foldersSynced(inode!.id);
         covered!();
       }
       // Another sync of the same file may have been told of the failure instead of this one.

@@ -124,7 +124,7 @@ export class UnseenWriters {
     file.jobs++;
     core.helper.sync({
       files: content === undefined ? [] : [content],
-      folders: content === undefined ? [] : [core.store.folder(unseen.inode)],
+      folders: content === undefined ? [] : core.store.foldersOf(unseen.inode),
       wal: true,
     }, (errno) => {
       unseen.syncing = false;

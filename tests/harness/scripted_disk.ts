@@ -4,7 +4,8 @@
  * - an order may fail with an errno; then nothing of it is durable;
  * - what a sync promises is what was there when it was ordered; anything later may, but need not be on
  *   the disk after a power cut, page by page; of the write-ahead log any prefix beyond what was synced;
- * - a file whose folder was never synced may be missing; an unlinked one may be back.
+ * - a file whose folder was never synced may be missing, and so may be all of a folder whose own entry
+ *   was not; an unlinked one may be back.
  */
 import type { ContentFile, ContentStore } from "../../src/content/content_store.ts";
 import type { DiskHelper, SyncJob } from "../../src/filesystem/disk_helper.ts";
@@ -26,6 +27,7 @@ interface Durable {
   entry: boolean;
 }
 
+const parentOf = (path: string) => path.slice(0, path.lastIndexOf("/"));
 const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 
 export class ScriptedDisk implements DiskHelper {
@@ -39,6 +41,8 @@ export class ScriptedDisk implements DiskHelper {
   readonly #walPath: string;
   /** By path, as a power cut would leave it at least. */
   readonly #durable = new Map<string, Durable>();
+  /** Folders whose own entries are on the disk. */
+  readonly #folders = new Set<string>();
   #walBytes = 0;
   #orders = 0;
 
@@ -53,6 +57,7 @@ export class ScriptedDisk implements DiskHelper {
     this.#durable.clear();
     for (const path of contentFiles(this.#store.directory)) {
       this.#durable.set(path, { bytes: Deno.readFileSync(path), order: 0, entry: true });
+      this.#foldersReached(path);
     }
     this.#walBytes = sizeOf(this.#walPath);
   }
@@ -72,7 +77,10 @@ export class ScriptedDisk implements DiskHelper {
       for (const file of job.files) this.#store.release(file);
       if (errno === 0) {
         for (const { path, bytes } of synced) this.#reached(path, { bytes, order });
-        for (const path of entries) this.#entryOf(path).entry = true;
+        for (const path of entries) {
+          if (isFolder(path)) this.#folders.add(path);
+          else this.#entryOf(path).entry = true;
+        }
         this.#walBytes = Math.max(this.#walBytes, walBytes);
       }
       done(errno);
@@ -111,11 +119,23 @@ export class ScriptedDisk implements DiskHelper {
         for (const { path, bytes } of all) {
           this.#reached(path, { bytes, order });
           this.#entryOf(path).entry = true;
+          this.#foldersReached(path);
         }
         this.#walBytes = Math.max(this.#walBytes, walBytes);
       }
       done(errno);
     });
+  }
+
+  /** The two folders that lead to a content file are on the disk. */
+  #foldersReached(path: string): void {
+    this.#folders.add(parentOf(path)).add(parentOf(parentOf(path)));
+  }
+
+  /** A power cut leaves the way to a content file, and its name. */
+  #isNamed(path: string): boolean {
+    return this.#durable.get(path)?.entry === true && this.#folders.has(parentOf(path)) &&
+      this.#folders.has(parentOf(parentOf(path)));
   }
 
   checkpoint(done: (errno: number) => void): void {
@@ -153,7 +173,7 @@ export class ScriptedDisk implements DiskHelper {
     for (const path of paths) {
       const durable = this.#durable.get(path);
       const now = readIfThere(path);
-      if (durable?.entry !== true && (now === undefined || random.below(2) === 0)) continue;
+      if (!this.#isNamed(path) && (now === undefined || random.below(2) === 0)) continue;
       if (now === undefined && random.below(2) === 0) continue;
       const target = options.content + path.slice(from.length);
       Deno.mkdirSync(target.slice(0, target.lastIndexOf("/")), { recursive: true });
@@ -185,6 +205,15 @@ function mixPages(old: Uint8Array, now: Uint8Array, random: SeededRandom): Uint8
     mixed.set(from.subarray(at, Math.min(at + PAGE, mixed.length)), at);
   }
   return mixed;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 function namesIn(directory: string): string[] {
