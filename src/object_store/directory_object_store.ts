@@ -32,6 +32,13 @@ const sliceBytes = 4 * 1024 * 1024;
 /** Files of writers that died are removed when they are older than this. */
 const leftoverAgeMs = 24 * 3600 * 1000;
 
+interface DirectoryOptions {
+  clock: Clock;
+  random: Random;
+  /** Makes the names in a directory durable; another one is for tests of disks that fail. */
+  syncDirectory?: (path: string) => Promise<void>;
+}
+
 export class DirectoryObjectStore implements ObjectStore {
   readonly description: string;
   /** Where the directory lies on a disk of this machine: other machines' writes come by no other way. */
@@ -44,12 +51,14 @@ export class DirectoryObjectStore implements ObjectStore {
   #errors: DirectoryErrors;
   /** Directories whose names are known to be durable. */
   #durable = new Set<string>();
+  #syncDirectory: (path: string) => Promise<void>;
   #lastStamp = { ms: 0, sequence: 0 };
 
-  private constructor(root: string, options: { clock: Clock; random: Random }) {
+  private constructor(root: string, options: DirectoryOptions) {
     this.#root = root;
     this.#clock = options.clock;
     this.#random = options.random;
+    this.#syncDirectory = options.syncDirectory ?? syncDirectory;
     this.description = `file://${root}`;
     this.#identity = new DirectoryIdentity(root);
     this.#errors = new DirectoryErrors(this.#identity);
@@ -61,7 +70,7 @@ export class DirectoryObjectStore implements ObjectStore {
    */
   static async open(
     root: string,
-    options: { clock: Clock; random: Random; create?: boolean },
+    options: DirectoryOptions & { create?: boolean },
   ): Promise<DirectoryObjectStore> {
     const store = new DirectoryObjectStore(root, options);
     await store.#errors.around({ operation: "open", key: root }, async () => {
@@ -83,8 +92,9 @@ export class DirectoryObjectStore implements ObjectStore {
         const directory = await this.#makeDirectories(directories);
         const versionId = this.#nextVersion();
         this.#closing.check(options.signal);
-        await rename(temporary, join(directory, `${file}@${versionId}`));
-        await syncDirectory(directory);
+        const path = join(directory, `${file}@${versionId}`);
+        await rename(temporary, path);
+        await this.#nameDurably(path, directory);
         return { versionId, storeTimeMs: modifiedMs };
       } catch (error) {
         // Whatever went wrong is reported; a temporary file that stays goes with the next open.
@@ -162,7 +172,7 @@ export class DirectoryObjectStore implements ObjectStore {
       try {
         const { path } = await this.#locate(key, versionId);
         await unlink(path);
-        await syncDirectory(join(path, ".."));
+        await this.#syncDirectory(join(path, ".."));
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error;
         await this.#identity.check(`delete ${key}`);
@@ -185,6 +195,20 @@ export class DirectoryObjectStore implements ObjectStore {
       this.#closing.check(call.options.signal);
       return result;
     });
+  }
+
+  /**
+   * A name that could not be made durable goes: whoever tries again looks for what an attempt without
+   * an answer has stored, and must not find what a power cut would take.
+   */
+  async #nameDurably(path: string, directory: string): Promise<void> {
+    try {
+      await this.#syncDirectory(directory);
+    } catch (error) {
+      // Where that fails too, the store's disk is beyond any promise; the error is told either way.
+      await unlink(path).catch(() => {});
+      throw error;
+    }
   }
 
   /** Newer than every version that this process made, also when the clock was set back. */
@@ -303,7 +327,7 @@ export class DirectoryObjectStore implements ObjectStore {
         if (codeOf(error) !== "EEXIST") throw error;
       }
       // Also one that was there: whoever made it may not have come to this line yet.
-      await syncDirectory(parent);
+      await this.#syncDirectory(parent);
       await this.#enter(path);
       this.#durable.add(path);
     }

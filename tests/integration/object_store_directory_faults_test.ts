@@ -9,6 +9,7 @@ import {
   StoreError,
   type StoreErrorKind,
 } from "../../src/object_store/object_store.ts";
+import { RetryingObjectStore } from "../../src/object_store/retrying_object_store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
@@ -198,4 +199,28 @@ Deno.test("errors of the disk have their kind, and none that is not understood i
         code,
       );
     }
+  }));
+
+Deno.test("a put whose name could not be made durable is not found by who looks whether it arrived", () =>
+  withDirectory(async (parent) => {
+    const root = `${parent}/store`;
+    let failures = 0;
+    const store = await DirectoryObjectStore.open(root, {
+      ...parts,
+      create: true,
+      syncDirectory: (path) => {
+        if (failures === 0 || path === root) return Promise.resolve();
+        failures--;
+        return Promise.reject(Object.assign(new Error("EIO: the disk fails"), { code: "EIO" }));
+      },
+    });
+    await store.put("packs/first", body);
+    failures = 1;
+    await assert.rejects(store.put("packs/a", body), fails("unavailable"));
+    assert.deepEqual(await list(store), ["packs/first"]);
+    failures = 1;
+    const retrying = new RetryingObjectStore(store, { ...parts, backoff: { baseMs: 1, capMs: 1 } });
+    const { versionId } = await retrying.put("packs/b", body);
+    assert.equal(failures, 0);
+    assert.equal((await store.head("packs/b", { versionId })).length, body.length);
   }));
