@@ -313,6 +313,8 @@ export class Reaper {
     if (content === undefined) return this.#trimmed(file, cuts);
     if (!core.flushIfPossible(file)) return this.#trimAgain(file, indices);
     for (const index of indices) {
+      // It is on its way out by itself, and the log may not say so yet.
+      if (file.punching.has(index)) continue;
       const row = file.row(index);
       if (row === null || (!row.resident && !file.readable(row))) {
         core.store.punch(content, index * core.chunkSize, core.chunkSize);

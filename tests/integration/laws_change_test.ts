@@ -1,5 +1,6 @@
 /** Law 1 (change) and law 7 (sync, crash): what is on the disk, and in which order. */
 import assert from "node:assert/strict";
+import { hex } from "../../src/runtime/random.ts";
 import { assertDone, cached, CHUNK, data, Flag, labels, lawTest } from "../harness/law_test.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
 
@@ -290,3 +291,35 @@ lawTest(
     fixture.crash("kill");
   },
 );
+
+lawTest("trimming takes no bytes of a chunk whose spilling is not durable yet", (fixture) => {
+  const { kernel, engine, clock, disk } = fixture;
+  const shared = data(1, CHUNK);
+  const source = fixture.evicted("source", shared);
+  const inode = fixture.saved("a", data(2, 2 * CHUNK));
+  const handle = fixture.open(inode);
+  // Chunk 1 becomes a hole, and then the source's chunk: it is brought back, all while the trimming waits.
+  const hole = { handle, offset: CHUNK, length: CHUNK, mode: 3 };
+  assertDone(kernel.fallocate(inode, hole));
+  const from = { handle: fixture.open(source, 0), offset: 0, length: CHUNK };
+  const to = { targetInode: inode, targetHandle: handle, targetOffset: CHUNK };
+  assert.equal(kernel.copyFileRange(source, { ...from, ...to }).value, CHUNK);
+  const read = kernel.read(inode, { handle, offset: CHUNK, size: 10 });
+  engine.installAll();
+  assertDone(read);
+  clock.pass(100);
+  fixture.turn();
+  assert.deepEqual(labels(fixture), [`sync ${inode}.1 folder`]);
+  disk.step();
+  clock.pass(100);
+  fixture.turn();
+  assert.deepEqual(labels(fixture), ["sync wal"], "the trimming");
+  // Now it goes again, and the log that says so is not on the disk when the trimming's turn comes.
+  assert.equal(engine.call("spill", { bytes: 2 * CHUNK }), 2 * CHUNK);
+  assert.deepEqual(labels(fixture), ["sync wal", "sync wal"]);
+  disk.step();
+  const left = cached(fixture, inode).get(`${inode}.1`)!;
+  assert(hex(left.subarray(CHUNK)) === hex(shared), "rows on the disk still say that it is here");
+  fixture.work();
+  assert.deepEqual(fixture.read({ inode, handle }, CHUNK), shared);
+});
