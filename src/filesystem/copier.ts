@@ -69,7 +69,6 @@ export class Copier {
     const range = { from: request.offset, to: request.targetOffset, length };
     const shares = this.#shares(source.file, target.file, range);
     if (shares.length === 0) return this.#copyBytes(request, { source, target }, range);
-    core.uses.read(source.file.inode, source.treatment);
     if ((source.flags & O.NOATIME) === 0) core.accessed(source.file.inode);
     return this.#share(request, { source: source.file, target: target.file }, { range, shares });
   }

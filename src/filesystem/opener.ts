@@ -107,7 +107,9 @@ export class Opener {
     if (treatment?.recall === "stream" && --this.#streaming === 0) core.streams.clear();
     // What was read in between nobody has seen.
     if (file.serving === "passthrough") core.lending.lookForAccess(file);
-    if (file.serving === "passthrough" && !writes) core.uses.read(file.inode, treatment);
+    // Nor are reads counted where they are seen: how a file is served must not make it hotter.
+    if (writes) core.uses.write(file.inode, treatment);
+    else core.uses.read(file.inode, treatment);
     // An access time alone is written with others.
     if (writes || file.pendingRows.size > 0) this.#flush(file);
     this.#closed(handle);

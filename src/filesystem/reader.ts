@@ -79,7 +79,6 @@ export class Reader {
     // Whoever looks at the beginning only, which may have been kept here for that, gets no more.
     if (last > handle.lastIndex && handle.lastIndex >= 0) this.#fetchAhead(handle, last);
     handle.lastIndex = last;
-    core.uses.read(inode, handle.treatment);
     if ((handle.flags & O.NOATIME) === 0) core.accessed(inode);
     return length;
   }

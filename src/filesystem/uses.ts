@@ -1,6 +1,6 @@
 /**
- * What counts as a use of a file: an open or a read, at most one a second per file, by a program that
- * no rule leaves out. Tells the usage table, from which the order of eviction comes, and the access
+ * What counts as a use of a file: an open, a close or a write, at most one a second per file, by a
+ * program that no rule leaves out. Reads do not count, because those of lent files are not seen. Tells the usage table, from which the order of eviction comes, and the access
  * trace, which also hears of those who are left out, of changes and of removals.
  */
 import { ReaderClass, TraceKind } from "../domain/access_trace.ts";
@@ -34,7 +34,7 @@ export class Uses {
     this.#wallMs = wallMs;
   }
 
-  /** A program has opened the file, or read from it. */
+  /** A program has opened the file to read, or closed it. */
   read(inode: Inode, treatment: Treatment | undefined): void {
     const counts = treatment?.counts !== false;
     const now = Math.floor(this.#wallMs());
@@ -43,7 +43,7 @@ export class Uses {
     this.#note(inode, { kind: TraceKind.READ, reader: classOf(treatment), timeMs: now });
   }
 
-  /** A program has opened the file to write, or writes: a use, whose record comes with what it changes. */
+  /** A program has opened the file to write, writes, or closes it: a use, whose record comes with what it changes. */
   write(inode: Inode, treatment?: Treatment): void {
     if (treatment?.counts === false) return;
     const now = Math.floor(this.#wallMs());

@@ -589,3 +589,34 @@ Deno.test("a lease that was asked for is not kept", () => {
     Deno.removeSync(path);
   }
 });
+
+for (const passthrough of [true, false]) {
+  const how = passthrough ? "by passthrough" : "visibly";
+  lawTest(
+    `a file that is served ${how} is used when it is opened and closed, not by each read`,
+    (fixture) => {
+      const inode = clean(fixture, "a", data(1, 2 * CHUNK));
+      const { core, clock } = fixture;
+      const uses = () => {
+        core.usage.flush();
+        const row = fixture.database.statement("SELECT uses FROM history.usage WHERE inode = ?")
+          .get(inode) as { uses: Uint8Array };
+        return row.uses.length / 8;
+      };
+      // A use counts at most once a second, and making the file was one.
+      clock.pass(2_000);
+      const before = uses();
+      const { handle, flags } = opened(fixture, inode, RDONLY);
+      assert.equal((flags & Fopen.PASS) !== 0, passthrough);
+      for (let n = 0; n < 10; n++) {
+        fixture.read({ inode, handle });
+        clock.pass(1_500);
+      }
+      assert.equal(uses() - before, 1);
+      fixture.closeFile({ inode, handle });
+      assert.equal(uses() - before, 2);
+      assert.equal(core.usage.lastUsed(inode), clock.wallMs());
+    },
+    { passthrough },
+  );
+}
