@@ -175,13 +175,18 @@ export interface Commands extends PolicyCommands, CareCommands, ShippingCommands
     { inode: number; incarnation: number; index: number; chunk: number; bytes: Uint8Array },
     boolean,
   ];
-  /** A recall will not come (now). Parked readers get EIO; `lost` marks the chunk. */
+  /**
+   * A recall will not come (now). Parked readers get EIO; `lost` marks the chunk, unless it lies in another
+   * pack than `pack` by now: then it is asked for there.
+   */
   recallFailed: [
     {
       inode: number;
       incarnation: number;
       index: number;
       chunk: number;
+      /** Name of the pack that was asked. */
+      pack: Uint8Array;
       lost: boolean;
       reason: string;
     },

@@ -6,6 +6,7 @@
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { MapRow } from "../metadata/map_table.ts";
+import { hex } from "../runtime/random.ts";
 import type { Core } from "./core.ts";
 import type { FileState, Recall } from "./file_state.ts";
 import type { Parking } from "./parking_lot.ts";
@@ -274,12 +275,21 @@ export class Recalls {
   /** The engine gives up on a chunk. Readers get EIO; `lost` is remembered (law 8). */
   failed(argument: Commands["recallFailed"][0]): void {
     const core = this.#core;
-    if (argument.lost) core.chunks.markLost(argument.chunk);
+    const moved = argument.lost && this.#hasMoved(argument);
+    if (argument.lost && !moved) core.chunks.markLost(argument.chunk);
     const file = core.files.peek(argument.inode);
     const recall = file?.recalls.get(argument.index);
     if (file === undefined || recall === undefined || recall.chunk !== argument.chunk) return;
     if (file.inode.incarnation !== argument.incarnation) return;
-    this.#drop(file, recall, argument.reason);
+    if (!moved) return this.#drop(file, recall, argument.reason);
+    this.#unreserve(recall);
+    this.#announce(file, recall, recall.stream ? 0 : this.#size(file, recall.index));
+  }
+
+  /** It was copied into another pack while it was asked for, and the old one may have been deleted since. */
+  #hasMoved({ chunk, pack }: Commands["recallFailed"][0]): boolean {
+    const location = this.#core.chunks.get(chunk);
+    return location !== undefined && hex(location.pack) !== hex(pack);
   }
 
   settleAll(): void {

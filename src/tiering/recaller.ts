@@ -287,6 +287,7 @@ export class Recaller {
         incarnation,
         index,
         chunk: location.chunk,
+        pack: location.pack,
         ...failure,
       }).catch((error) => {
         if (!signal.aborted) {

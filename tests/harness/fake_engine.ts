@@ -172,6 +172,7 @@ export class FakeEngine {
       incarnation,
       index,
       chunk: location.chunk,
+      pack: location.pack,
       lost,
       reason: "the bucket says no",
     });

@@ -266,6 +266,29 @@ lawTest("a lost chunk is EIO, and nothing of the file goes", (fixture) => {
   assert.deepEqual(fixture.read({ inode, handle }, CHUNK), data(1, 2 * CHUNK).subarray(CHUNK));
 });
 
+lawTest("a chunk that moved to another pack is not lost because the old one is gone", (fixture) => {
+  const bytes = data(1, CHUNK);
+  const inode = fixture.evicted("a", bytes);
+  const handle = fixture.open(inode, 0);
+  const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
+  const [asked] = fixture.engine.recalls;
+  const { chunk, hash, stored, length, codec } = asked.location;
+  const from = Number(
+    fixture.database.statement("SELECT pack FROM chunk WHERE id = ?").get(chunk)!.pack,
+  );
+  const entry = { hash, offset: 7, stored, length, codec };
+  const name = new Uint8Array(16).fill(9);
+  const pack = { name, versionId: "v9", bytes: 7 + stored, verified: true, chunks: [entry] };
+  assert.equal(fixture.engine.call("relocate", { pack, chunks: [{ chunk, from }] }), 1);
+  fixture.engine.fail(asked, { lost: true });
+  assert.equal(fixture.engine.call("statistics", {}).lostChunks, 0);
+  assert(read.pending, "it is asked for in its new place");
+  assert.deepEqual(fixture.engine.recalls[0].location.pack, name);
+  fixture.engine.installAll();
+  assert.deepEqual(read.value, bytes);
+  fixture.work();
+});
+
 lawTest("a recall that fails for now is EIO for its readers, and is asked for again", (fixture) => {
   const bytes = data(1, CHUNK);
   const inode = fixture.evicted("a", bytes);
