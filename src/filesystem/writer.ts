@@ -62,6 +62,8 @@ export class Writer {
     const parked = this.prepare(file, { request, offset, length: data.length });
     if (parked !== undefined) return parked;
     const pieces = this.#pieces(file, offset, data.length);
+    // Bytes that are there under an old generation could be taken for those that an upload has read.
+    core.database.reserveGeneration();
     try {
       this.#store(file, pieces, { data, offset });
     } catch (error) {

@@ -31,6 +31,7 @@ type ArrayCapable = StatementSync & { setReturnArrays(enabled: boolean): void };
 
 /** How many values of the generation counter are reserved at once. */
 const GENERATION_BLOCK = 4096;
+const AS_NEW = { readOnly: false, wasClean: true, historyComplete: true };
 
 interface Opened {
   directory: string;
@@ -98,13 +99,8 @@ export class MetadataDatabase {
       fillNew(connection, options);
       attachHistory(connection, { directory });
       markHistory(connection, { complete: true });
-      return new MetadataDatabase(connection, {
-        directory,
-        readOnly: false,
-        wasClean: true,
-        historyComplete: true,
-        grouped: options.grouped === true,
-      });
+      const grouped = options.grouped === true;
+      return new MetadataDatabase(connection, { ...AS_NEW, directory, grouped });
     } catch (error) {
       connection.close();
       throw translateSqliteError(error);
@@ -249,7 +245,7 @@ export class MetadataDatabase {
   }
 
   /** True while a transaction is open. */
-  get inTransaction(): boolean {
+  get inTransaction() {
     return this.#depth > 0;
   }
 
@@ -319,12 +315,16 @@ export class MetadataDatabase {
    * WAL is synced.)
    */
   nextGeneration(): number {
-    if (this.#nextGeneration >= this.#reservedGeneration) {
-      const reserved = this.#nextGeneration + GENERATION_BLOCK;
-      this.guard(() => this.setSetting("generation_reserved", reserved));
-      this.#reservedGeneration = reserved;
-    }
+    this.reserveGeneration();
     return this.#nextGeneration++;
+  }
+
+  /** Throws where the disk has no room for the next value, which cannot fail any more afterwards. */
+  reserveGeneration(): void {
+    if (this.#nextGeneration < this.#reservedGeneration) return;
+    const reserved = this.#nextGeneration + GENERATION_BLOCK;
+    this.guard(() => this.setSetting("generation_reserved", reserved));
+    this.#reservedGeneration = reserved;
   }
 
   #storedGeneration(): number {
