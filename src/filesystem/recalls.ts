@@ -5,6 +5,7 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
+import type { ContentFile } from "../content/content_store.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import { hex } from "../runtime/random.ts";
 import type { Core } from "./core.ts";
@@ -14,8 +15,18 @@ import type { ChunkLocation, Commands } from "./protocol.ts";
 
 /** How long recalled bytes wait for others before they are synced together, milliseconds. */
 const SETTLE_MS = 100;
-/** … or as soon as one file has this many. */
+/** … or as soon as one file has this many … */
 const SETTLE_CHUNKS = 8;
+/** … or so many files have some. Their syncs are one order, and one commit of the disk's own journal. */
+const SETTLE_FILES = 256;
+
+/** Bytes of one file that are being made durable. */
+interface Settling {
+  file: FileState;
+  indices: Set<number>;
+  incarnation: number;
+  content: ContentFile;
+}
 
 export class Recalls {
   readonly #core: Core;
@@ -258,6 +269,7 @@ export class Recalls {
     this.#unsettled.add(file);
     core.lot.wake(file, "recall", index);
     if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
+    else if (this.#unsettled.size >= SETTLE_FILES) this.settleAll();
     else this.#settleTimer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
   }
 
@@ -295,37 +307,60 @@ export class Recalls {
   settleAll(): void {
     this.#settleTimer?.();
     this.#settleTimer = undefined;
-    for (const file of [...this.#unsettled]) this.settle(file);
+    this.#settle([...this.#unsettled]);
   }
 
   /** Makes recalled bytes durable, then their rows resident, then lets writers at them. */
   settle(file: FileState): void {
-    if (file.settling !== undefined || file.volatile.size === 0) return;
+    this.#settle([file]);
+  }
+
+  #settle(files: FileState[]): void {
     const core = this.#core;
-    const indices = new Set(file.volatile);
-    const { id, incarnation } = file.inode;
-    const content = core.suspect ? undefined : core.store.open(id, incarnation, false);
-    if (content === undefined) {
-      this.#forget(file, indices);
-      core.lot.wake(file, "sync");
-      core.files.dropIfIdle(file);
-      return;
-    }
-    file.settling = indices;
-    core.helper.sync(
-      { files: [content], folders: core.store.foldersOf(id), wal: false },
-      (errno) => {
-        file.settling = undefined;
-        if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${id}`);
-        else core.store.foldersSynced(id);
-        if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
-        else core.guard(() => this.#becomeResident(file, indices));
-        if (file.volatile.size > 0) this.settle(file);
-        else this.#unsettled.delete(file);
+    const begun: Settling[] = [];
+    for (const file of files) {
+      if (file.volatile.size === 0) this.#unsettled.delete(file);
+      if (file.settling !== undefined || file.volatile.size === 0) continue;
+      const indices = new Set(file.volatile);
+      const { id, incarnation } = file.inode;
+      const content = core.suspect ? undefined : core.store.open(id, incarnation, false);
+      if (content === undefined) {
+        this.#forget(file, indices);
         core.lot.wake(file, "sync");
         core.files.dropIfIdle(file);
+        continue;
+      }
+      // Opening the next one must not close it.
+      core.store.hold(content);
+      file.settling = indices;
+      // It may be settled under way, and must not be asked for again meanwhile.
+      this.#unsettled.delete(file);
+      begun.push({ file, indices, incarnation, content });
+    }
+    if (begun.length === 0) return;
+    const folders = new Set(begun.flatMap(({ file }) => core.store.foldersOf(file.inode.id)));
+    core.helper.sync(
+      { files: begun.map(({ content }) => content), folders: [...folders], wal: false },
+      (errno) => {
+        for (const each of begun) this.#settled(each, errno);
       },
     );
+  }
+
+  #settled({ file, indices, incarnation, content }: Settling, errno: number): void {
+    const core = this.#core;
+    core.store.release(content);
+    file.settling = undefined;
+    if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${file.inode.id}`);
+    else core.store.foldersSynced(file.inode.id);
+    if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
+    else core.guard(() => this.#becomeResident(file, indices));
+    if (file.volatile.size > 0) {
+      this.#unsettled.add(file);
+      this.settle(file);
+    }
+    core.lot.wake(file, "sync");
+    core.files.dropIfIdle(file);
   }
 
   /** Rows that cannot be written now, because the disk is full, are written with the next flush. */

@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { invariant } from "../domain/errors.ts";
-import { KiB } from "../domain/units.ts";
+import { KiB, MiB } from "../domain/units.ts";
 import { TAG_BYTES } from "./cipher.ts";
 import { Codec, HASH_BYTES } from "./codec.ts";
 import { ENCRYPTED } from "./features.ts";
@@ -29,6 +29,9 @@ import {
   PACK_MAGIC,
   type PackEntry,
 } from "./pack_layout.ts";
+
+/** Chunks of which few make a pack. */
+const LARGE_BYTES = 1 * MiB;
 
 /** One pack under construction. After `finish` it takes no more chunks. */
 export class PackWriter {
@@ -144,10 +147,12 @@ export class PackWriter {
   #reserve(more: number): void {
     const needed = this.#used + more;
     if (needed <= this.#bytes.length) return;
-    // Doubling, but no further than a full pack with its index needs.
+    // Doubling, but no further than a full pack with its index needs; at once where chunks are large:
+    // then it will be full soon, and pages that are not written to cost nothing.
     const ceiling = HEADER_BYTES + this.#limits.bytes + this.#limits.chunks * ENTRY_BYTES +
       FOOTER_BYTES;
-    const size = Math.max(needed, Math.min(this.#bytes.length * 2, ceiling));
+    const wanted = more >= LARGE_BYTES ? ceiling : Math.min(this.#bytes.length * 2, ceiling);
+    const size = Math.max(needed, wanted);
     const grown = new Uint8Array(size);
     grown.set(this.#bytes.subarray(0, this.#used));
     this.#bytes = grown;

@@ -8,8 +8,8 @@ import { invariant } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { sealPack } from "../format/pack_cipher.ts";
 import { Secrets } from "../format/secrets.ts";
-import { decodeBytes, encodeFile, reopenBytes } from "./compute_jobs.ts";
-import type { ComputeAnswer, ComputeRequest, ComputeSecrets } from "./compute_messages.ts";
+import { decodeParts, encodeFile, reopenBytes } from "./compute_jobs.ts";
+import type { ComputeAnswer, ComputeRequest, ComputeSecrets, Refusal } from "./compute_messages.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -32,7 +32,7 @@ async function work(request: ComputeRequest): Promise<ComputeAnswer> {
       case "encode":
         return { id, kind: "encoded", result: encodeFile(request.job, secrets) };
       case "decode":
-        return bytes(id, await decodeBytes(request.stored, request.chunk, secrets));
+        return { id, kind: "decoded", chunks: await decodeAll(request) };
       case "reopen":
         return bytes(id, await reopenBytes(request.stored, request.chunk, secrets));
       case "seal":
@@ -40,11 +40,21 @@ async function work(request: ComputeRequest): Promise<ComputeAnswer> {
         return bytes(id, await sealPack(request.draft, secrets));
     }
   } catch (error) {
-    if (error instanceof FormatError) {
-      return { id, kind: "refused", why: error.kind, message: error.message };
-    }
+    if (error instanceof FormatError) return { id, ...refusal(error) };
     return { id, kind: "failed", message: error instanceof Error ? error.message : `${error}` };
   }
+}
+
+/** One chunk that is wrong keeps nobody from getting the others. */
+async function decodeAll(
+  { stored, chunks }: Extract<ComputeRequest, { kind: "decode" }>,
+): Promise<(Uint8Array<ArrayBuffer> | Refusal)[]> {
+  const decoded = await decodeParts(stored, chunks, secrets);
+  return decoded.map((each) => each instanceof FormatError ? refusal(each) : each);
+}
+
+function refusal(error: FormatError): Refusal {
+  return { kind: "refused", why: error.kind, message: error.message };
 }
 
 function bytes(id: number, bytes: Uint8Array<ArrayBuffer>): ComputeAnswer {
@@ -54,6 +64,10 @@ function bytes(id: number, bytes: Uint8Array<ArrayBuffer>): ComputeAnswer {
 /** Large buffers move instead of being copied. */
 function buffersOf(answer: ComputeAnswer): Transferable[] {
   if (answer.kind === "bytes") return [answer.bytes.buffer];
+  if (answer.kind === "decoded") {
+    // Chunks that were stored plain share the buffer that they came in.
+    return [...new Set(answer.chunks.flatMap((each) => "kind" in each ? [] : [each.buffer]))];
+  }
   if (answer.kind === "encoded" && answer.result.kind === "chunk") {
     return [answer.result.stored.buffer as ArrayBuffer];
   }

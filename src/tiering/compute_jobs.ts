@@ -1,8 +1,9 @@
 /** What a compute isolate does for one job. Touches nothing but the file it is told to read. */
 import { chunkId, decodeChunk, encodeChunk, isAllZero } from "../format/codec.ts";
+import { FormatError } from "../format/format_error.ts";
 import { openChunk, type PlacedChunk } from "../format/pack_cipher.ts";
 import type { Secrets } from "../format/secrets.ts";
-import type { EncodeJob, EncodeResult } from "./compute_port.ts";
+import type { Decoded, EncodeJob, EncodeResult, PartOfRange } from "./compute_port.ts";
 
 /** Plain bytes to what a pack writer takes. `secrets` of an encrypted file system, here and below. */
 export function encodeBytes(plain: Uint8Array, secrets?: Secrets): EncodeResult {
@@ -46,6 +47,30 @@ export async function decodeBytes(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const encoded = secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
   return inOwnBuffer(decodeChunk(encoded, chunk, secrets));
+}
+
+/**
+ * Verified plain bytes of chunks that came together, or why they are none. What was stored plain stays
+ * where it is in the buffer of `stored`. Rejects with other errors than FormatError.
+ */
+export async function decodeParts(
+  stored: Uint8Array<ArrayBuffer>,
+  parts: readonly PartOfRange[],
+  secrets?: Secrets,
+): Promise<Decoded[]> {
+  const decoded: Decoded[] = [];
+  for (const part of parts) {
+    const { chunk } = part;
+    const own = stored.subarray(part.start, part.start + part.stored);
+    try {
+      const encoded = secrets === undefined ? own : await openChunk(own, chunk, secrets);
+      decoded.push(decodeChunk(encoded, chunk, secrets) as Uint8Array<ArrayBuffer>);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      decoded.push(error);
+    }
+  }
+  return decoded;
 }
 
 /** Encoded bytes in a buffer of their own, after the plain ones have been verified. Rejects likewise. */

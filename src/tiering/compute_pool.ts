@@ -9,7 +9,7 @@ import type { PlacedChunk } from "../format/pack_cipher.ts";
 import type { Secrets } from "../format/secrets.ts";
 import { workerUrl } from "../runtime/worker_url.ts";
 import type { ComputeAnswer, ComputeRequest, ComputeSecrets } from "./compute_messages.ts";
-import type { ComputePort, EncodeJob, EncodeResult } from "./compute_port.ts";
+import type { ComputePort, Decoded, EncodeJob, EncodeResult, PartOfRange } from "./compute_port.ts";
 
 type Work = {
   [K in ComputeRequest["kind"]]: Omit<Extract<ComputeRequest, { kind: K }>, "id">;
@@ -63,11 +63,16 @@ export class ComputePool implements ComputePort {
     throw failure(answer);
   }
 
-  decode(
+  async decode(
     stored: Uint8Array<ArrayBuffer>,
-    chunk: PlacedChunk,
-  ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#askForBytes({ kind: "decode", stored, chunk: onlyPlace(chunk) });
+    parts: readonly PartOfRange[],
+  ): Promise<Decoded[]> {
+    const chunks = parts.map((part) => ({ ...part, chunk: onlyPlace(part.chunk) }));
+    const answer = await this.#ask({ kind: "decode", stored, chunks });
+    if (answer.kind !== "decoded") throw failure(answer);
+    return answer.chunks.map((each) =>
+      "kind" in each ? new FormatError(each.why, each.message) : each
+    );
   }
 
   reopen(

@@ -2,6 +2,7 @@
  * Work that would block the engine: reading, hashing, compressing, encrypting, verifying. `ComputePool`
  * does it in other isolates; tests do it on the spot.
  */
+import type { FormatError } from "../format/format_error.ts";
 import type { PlacedChunk } from "../format/pack_cipher.ts";
 
 /** A piece of a content file, bytes. */
@@ -29,6 +30,15 @@ export type EncodeResult =
   /** The file is gone or shorter: somebody changed it, so ask again what is dirty. */
   | { kind: "moved" };
 
+/** A chunk, and where its stored bytes lie in what was fetched. */
+export interface PartOfRange {
+  readonly chunk: PlacedChunk;
+  readonly start: number;
+  readonly stored: number;
+}
+
+export type Decoded = Uint8Array<ArrayBuffer> | FormatError;
+
 export interface ComputePort {
   /** Jobs that it works on at a time. */
   readonly parallel: number;
@@ -36,10 +46,13 @@ export interface ComputePort {
   readonly encrypted: boolean;
   encode(job: EncodeJob): Promise<EncodeResult>;
   /**
-   * The plain bytes of a chunk, verified; nobody else holds their buffer. The buffer of `stored`
-   * moves away. Rejects with FormatError.
+   * The plain bytes of chunks that came together, each verified, or why they are not the chunk. They may
+   * share a buffer, which nobody else holds. The buffer of `stored` moves away.
    */
-  decode(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk): Promise<Uint8Array<ArrayBuffer>>;
+  decode(
+    stored: Uint8Array<ArrayBuffer>,
+    chunks: readonly PartOfRange[],
+  ): Promise<Decoded[]>;
   /**
    * A chunk as a pack writer takes it: decrypted, still compressed, and verified as `decode` does. The
    * buffer of `stored` moves away. Rejects with FormatError.

@@ -21,8 +21,11 @@ export interface RecallResult {
 /** Files done so far, of how many. */
 export type CountProgress = (done: number, all: number) => void;
 
-/** Files recalled at a time; their chunks share the recaller's bounds. */
-const RECALL_FILES = 4;
+/**
+ * Files recalled at a time; their chunks share the recaller's bounds. As many as a pack of small files
+ * holds: those that lie together come with one request, and are made durable together.
+ */
+const RECALL_FILES = 1_024;
 
 /** Evicts these files if they are confirmed; the caller uploads dirty ones before. */
 export async function evictFiles(

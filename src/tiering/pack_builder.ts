@@ -5,6 +5,7 @@
  * later is few ranged GETs.
  */
 import { PackWriter } from "../format/pack_writer.ts";
+import { release } from "../runtime/release.ts";
 import { Budget, type Share } from "./budget.ts";
 import { ChunkMatcher } from "./chunk_matcher.ts";
 import type { EncodedChunk } from "./compute_port.ts";
@@ -74,7 +75,7 @@ export class PackBuilder {
     return this.#matcher.match(chunk.hash);
   }
 
-  /** Binds `target` to the chunk, now or when its pack has arrived. Takes over `share`. */
+  /** Binds `target` to the chunk, now or when its pack has arrived. Takes over `share` and its bytes. */
   place(target: Target, chunk: EncodedChunk, options: {
     matched: number | undefined;
     lane: Lane;
@@ -82,12 +83,14 @@ export class PackBuilder {
   }): void {
     const { matched, lane, share } = options;
     if (matched !== undefined) {
+      release(chunk.stored);
       share.release();
       this.#loose.add(target, { kind: "chunk", chunk: matched });
       return;
     }
     const known = this.#underWay.get(keyOf(chunk.hash));
     if (known !== undefined) {
+      release(chunk.stored);
       share.release();
       known.pack.targets.push({ target, ordinal: known.ordinal });
       return;
@@ -117,6 +120,7 @@ export class PackBuilder {
     }
     pack ??= this.#start(options.lane);
     const ordinal = pack.writer.add(chunk);
+    release(chunk.stored);
     const key = keyOf(chunk.hash);
     pack.targets.push({ target, ordinal });
     pack.shares.push(options.share);

@@ -7,7 +7,9 @@ import type { FilesystemEvent } from "../filesystem/protocol.ts";
 import { FormatError } from "../format/format_error.ts";
 import { packKey } from "../format/keys.ts";
 import { StoreError } from "../object_store/object_store.ts";
+import { release } from "../runtime/release.ts";
 import { backoffDelayMs } from "../runtime/retry.ts";
+import type { Decoded } from "./compute_port.ts";
 import { describe, type Tiering } from "./context.ts";
 import { ProgressMeter } from "./progress_meter.ts";
 import { type RecallEvent, RecallQueue, urgencyOf, type WantedChunk } from "./recall_queue.ts";
@@ -137,7 +139,7 @@ export class Recaller {
       const stored = await this.#get(fetch);
       this.#progress.add(stored.length);
       this.#trouble = undefined;
-      await Promise.all(fetch.chunks.map((chunk) => this.#deliver(chunk, { fetch, stored })));
+      await this.#deliver(fetch, stored);
     } catch (error) {
       this.#getFailed(fetch, error);
     } finally {
@@ -157,30 +159,37 @@ export class Recaller {
     });
   }
 
-  /** Verifies one chunk and hands it to everybody who waits for it. Never rejects. */
-  async #deliver(
-    chunk: WantedChunk,
-    options: { fetch: Fetch; stored: Uint8Array<ArrayBuffer> },
-  ): Promise<void> {
-    if (!this.#queue.has(chunk)) return;
-    const { fetch, stored } = options;
-    const { location } = chunk;
-    const start = location.offset - fetch.chunks[0].location.offset;
-    const alone = fetch.chunks.length === 1 && stored.byteLength === stored.buffer.byteLength;
-    const own = alone ? stored : stored.slice(start, start + location.stored);
+  /** Verifies what came and hands it to everybody who waits for it. Never rejects. */
+  async #deliver(fetch: Fetch, stored: Uint8Array<ArrayBuffer>): Promise<void> {
+    const first = fetch.chunks[0].location.offset;
+    const wanted = fetch.chunks.filter((chunk) => this.#queue.has(chunk));
+    const parts = wanted.map(({ location }) => ({
+      chunk: location,
+      start: location.offset - first,
+      stored: location.stored,
+    }));
+    let decoded: Decoded[];
     try {
-      const plain = await this.#tiering.compute.decode(own, location);
-      if (this.#queue.has(chunk)) await this.#install(chunk, plain);
+      decoded = await this.#tiering.compute.decode(stored, parts);
     } catch (error) {
       if (this.#tiering.signal.aborted) return;
-      if (error instanceof FormatError && error.kind === "corrupt") this.#corrupt(chunk, error);
-      else this.#giveUp(chunk, { lost: false, reason: describe(error) });
+      const reason = describe(error);
+      for (const chunk of wanted) this.#giveUp(chunk, { lost: false, reason });
+      return;
     }
+    await Promise.all(wanted.map(async (chunk, at) => {
+      const result = decoded[at];
+      if (!(result instanceof FormatError)) await this.#install(chunk, result);
+      else if (result.kind === "corrupt") this.#corrupt(chunk, result);
+      else this.#giveUp(chunk, { lost: false, reason: describe(result) });
+    }));
+    for (const each of decoded) if (!(each instanceof FormatError)) release(each);
   }
 
   /** Never rejects. */
   async #install(chunk: WantedChunk, plain: Uint8Array<ArrayBuffer>): Promise<void> {
     const { filesystem, log, signal } = this.#tiering;
+    if (!this.#queue.has(chunk)) return;
     const wants = [...chunk.wants.values()];
     this.#queue.drop(chunk);
     this.#recalled++;

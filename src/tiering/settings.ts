@@ -32,14 +32,14 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   uploadAfterMs: 5_000,
   uploadDeadlineMs: 15 * 60_000,
   uploadParallel: 4,
-  uploadMemoryBytes: 96 * MiB,
+  uploadMemoryBytes: 64 * MiB,
   packBytes: PACK_TARGET_BYTES,
   packChunks: PACK_TARGET_CHUNKS,
   packAgeMs: 10_000,
   recallParallel: 8,
   recallAheadParallel: 4,
-  recallRangeBytes: 16 * MiB,
-  recallMemoryBytes: 64 * MiB,
+  recallRangeBytes: 8 * MiB,
+  recallMemoryBytes: 32 * MiB,
 };
 
 export const ENGINE_LIMITS = {

@@ -23,6 +23,7 @@
  *     deno run -A tests/harness/b2_simulator.ts [--port-file FILE] [--data DIR] [--port N]
  *                                               [--bucket NAME] [--page-size N]
  *                                               [--key-id ID --application-key KEY]
+ *                                               [--latency-ms N --bytes-per-second N]
  *
  * and is scripted over HTTP with `controlB2Simulator(endpoint)`.
  */
@@ -82,8 +83,15 @@ function main(): void {
   for (let i = 0; i < Deno.args.length; i += 2) options.set(Deno.args[i], Deno.args[i + 1]);
   const bucket = options.get("--bucket") ?? "zero-test";
   const [keyId, applicationKey] = [options.get("--key-id"), options.get("--application-key")];
+  const [latencyMs, bytesPerSecond] = [
+    options.get("--latency-ms"),
+    options.get("--bytes-per-second"),
+  ];
   const simulator = startB2Simulator({
     buckets: [bucket],
+    link: latencyMs === undefined || bytesPerSecond === undefined
+      ? undefined
+      : { latencyMs: Number(latencyMs), bytesPerSecond: Number(bytesPerSecond) },
     directory: options.get("--data"),
     port: Number(options.get("--port") ?? 0),
     pageSize: Number(options.get("--page-size") ?? 1000),

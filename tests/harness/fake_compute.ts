@@ -1,7 +1,12 @@
 /** A compute port that works on the spot and reads "content files" out of the fake filesystem isolate. */
 import type { PlacedChunk } from "../../src/format/pack_cipher.ts";
-import { decodeBytes, encodeBytes, reopenBytes } from "../../src/tiering/compute_jobs.ts";
-import type { ComputePort, EncodeJob, EncodeResult } from "../../src/tiering/compute_port.ts";
+import { decodeParts, encodeBytes, reopenBytes } from "../../src/tiering/compute_jobs.ts";
+import type {
+  ComputePort,
+  EncodeJob,
+  EncodeResult,
+  PartOfRange,
+} from "../../src/tiering/compute_port.ts";
 import type { FakeFilesystemState } from "./fake_filesystem_state.ts";
 
 /** Computes on the spot, reading "content files" out of the fake. */
@@ -29,10 +34,10 @@ export class FakeCompute implements ComputePort {
     return bytes?.length === job.length ? encodeBytes(bytes) : { kind: "moved" };
   }
 
-  async decode(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {
-    this.decoded++;
+  async decode(stored: Uint8Array<ArrayBuffer>, parts: readonly PartOfRange[]) {
+    this.decoded += parts.length;
     await Promise.resolve();
-    return await decodeBytes(stored, chunk);
+    return await decodeParts(stored, parts);
   }
 
   async reopen(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {

@@ -1,8 +1,13 @@
 /** A compute port that works on the spot, on real files: no isolates, for simulated clocks. */
 import { type PlacedChunk, sealPack } from "../../src/format/pack_cipher.ts";
 import type { Secrets } from "../../src/format/secrets.ts";
-import { decodeBytes, encodeFile, reopenBytes } from "../../src/tiering/compute_jobs.ts";
-import type { ComputePort, EncodeJob, EncodeResult } from "../../src/tiering/compute_port.ts";
+import { decodeParts, encodeFile, reopenBytes } from "../../src/tiering/compute_jobs.ts";
+import type {
+  ComputePort,
+  EncodeJob,
+  EncodeResult,
+  PartOfRange,
+} from "../../src/tiering/compute_port.ts";
 
 export class PromptCompute implements ComputePort {
   readonly parallel = 1;
@@ -21,9 +26,9 @@ export class PromptCompute implements ComputePort {
     return encodeFile(job, this.#secrets);
   }
 
-  async decode(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {
+  async decode(stored: Uint8Array<ArrayBuffer>, parts: readonly PartOfRange[]) {
     await Promise.resolve();
-    return await decodeBytes(stored, chunk, this.#secrets);
+    return await decodeParts(stored, parts, this.#secrets);
   }
 
   async reopen(stored: Uint8Array<ArrayBuffer>, chunk: PlacedChunk) {

@@ -3,6 +3,7 @@
  * away (connections are refused) and brought back on the same port with the same content. Owns the
  * process and a scratch directory; ends both when disposed.
  */
+import type { LinkOptions } from "./b2_simulator/link.ts";
 import { controlB2Simulator, type FaultRule, type SimulatorAddress } from "./b2_simulator.ts";
 import { until } from "./until.ts";
 
@@ -20,14 +21,24 @@ export class SimulatorProcess {
     this.#arguments = more;
   }
 
-  /** `key`: the only one that the store takes; by default one that everybody knows. */
+  /**
+   * `key`: the only one that the store takes; by default one that everybody knows. `inMemory`: its
+   * content is gone when it is stopped. `link`: how far away it is.
+   */
   static async start(
     key?: { keyId: string; applicationKey: string },
+    options: { inMemory?: boolean; link?: LinkOptions } = {},
   ): Promise<SimulatorProcess> {
-    const simulator = new SimulatorProcess(
-      await Deno.makeTempDir({ prefix: "zero-simulator-" }),
-      key === undefined ? [] : ["--key-id", key.keyId, "--application-key", key.applicationKey],
-    );
+    const directory = await Deno.makeTempDir({ prefix: "zero-simulator-" });
+    const { link } = options;
+    const simulator = new SimulatorProcess(directory, [
+      ...options.inMemory ? [] : ["--data", `${directory}/data`],
+      ...key === undefined ? [] : ["--key-id", key.keyId, "--application-key", key.applicationKey],
+      ...link === undefined ? [] : [
+        ...["--latency-ms", `${link.latencyMs}`],
+        ...["--bytes-per-second", `${link.bytesPerSecond}`],
+      ],
+    ]);
     try {
       await simulator.#spawn(0);
       return simulator;
@@ -42,7 +53,7 @@ export class SimulatorProcess {
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "-A", "--quiet", "--no-check", program, "--port-file", portFile],
-        ...["--data", `${this.directory}/data`, "--port", String(port), ...this.#arguments],
+        ...["--port", String(port), ...this.#arguments],
       ],
       stdin: "null",
       stdout: "null",

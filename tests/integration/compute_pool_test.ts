@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { chunkId } from "../../src/format/codec.ts";
-import { readSealedPack } from "../../src/format/pack_cipher.ts";
+import { FormatError } from "../../src/format/format_error.ts";
+import { type PlacedChunk, readSealedPack } from "../../src/format/pack_cipher.ts";
 import { storedBytes } from "../../src/format/pack_reader.ts";
 import { PackWriter } from "../../src/format/pack_writer.ts";
 import { Secrets } from "../../src/format/secrets.ts";
@@ -30,6 +31,41 @@ async function withPool(
   }
 }
 
+/** Of chunks that come together one may be wrong, so nothing is thrown. */
+async function decodeOne(
+  pool: ComputePool,
+  stored: Uint8Array<ArrayBuffer>,
+  chunk: PlacedChunk,
+): Promise<Uint8Array> {
+  const [decoded] = await pool.decode(stored, [{ chunk, start: 0, stored: stored.length }]);
+  if (decoded instanceof FormatError) throw decoded;
+  return decoded;
+}
+
+Deno.test("chunks that came together are verified one by one, and stay in one buffer", async () => {
+  await withPool(async (pool, _directory, crashes) => {
+    const random = new SeededRandom(6);
+    const contents = [random.bytes(5000), random.bytes(70_000), random.bytes(300)];
+    const stored = new Uint8Array(Buffer.concat(contents));
+    let start = 0;
+    const parts = contents.map((plain, ordinal) => {
+      const chunk = { ...place, ordinal, hash: chunkId(plain), length: plain.length, codec: 0 };
+      const part = { chunk, start, stored: plain.length };
+      start += plain.length;
+      return part;
+    });
+    stored[5001] ^= 1;
+    const decoded = await pool.decode(stored, parts);
+    assert.equal(stored.byteLength, 0, "the stored bytes moved away");
+    const [first, wrong, last] = decoded;
+    assert.ok(wrong instanceof FormatError && wrong.kind === "corrupt");
+    assert.ok(!(first instanceof FormatError) && Buffer.from(first).equals(contents[0]));
+    assert.ok(!(last instanceof FormatError) && Buffer.from(last).equals(contents[2]));
+    assert.equal(first.buffer, last.buffer, "nothing was copied");
+    assert.deepEqual(crashes, []);
+  });
+});
+
 Deno.test("a piece of a file is read, hashed and compressed in another isolate, and comes back", async () => {
   await withPool(async (pool, directory) => {
     const text = new TextEncoder().encode("all happy families are alike. ".repeat(10_000));
@@ -41,7 +77,7 @@ Deno.test("a piece of a file is read, hashed and compressed in another isolate, 
     assert.ok(Buffer.from(chunkId(plain)).equals(result.hash));
     assert.ok(result.stored.length < 10_000);
     const stored = new Uint8Array(result.stored);
-    const back = await pool.decode(stored, { ...result, ...place });
+    const back = await decodeOne(pool, stored, { ...result, ...place });
     assert.ok(Buffer.from(back).equals(plain));
     assert.equal(stored.byteLength, 0, "the stored bytes moved away");
   });
@@ -63,15 +99,15 @@ Deno.test("wrong bytes are refused by name, and the isolate goes on", async () =
   await withPool(async (pool, _directory, crashes) => {
     const plain = new SeededRandom(1).bytes(5000);
     const chunk = { hash: chunkId(plain), length: 5000, codec: 0, ...place };
-    await assert.rejects(pool.decode(new Uint8Array(5000), chunk), {
+    await assert.rejects(decodeOne(pool, new Uint8Array(5000), chunk), {
       name: "FormatError",
       kind: "corrupt",
     });
-    await assert.rejects(pool.decode(new Uint8Array(5000), { ...chunk, codec: 7 }), {
+    await assert.rejects(decodeOne(pool, new Uint8Array(5000), { ...chunk, codec: 7 }), {
       name: "FormatError",
       kind: "unknown",
     });
-    assert.ok(Buffer.from(await pool.decode(plain.slice(), chunk)).equals(plain));
+    assert.ok(Buffer.from(await decodeOne(pool, plain.slice(), chunk)).equals(plain));
     assert.deepEqual(crashes, []);
   });
 });
@@ -98,10 +134,10 @@ Deno.test("chunks are identified, sealed and opened in the isolates, which know 
     for (const [ordinal, entry] of entries.entries()) {
       const placed = { ...entry, pack, ordinal };
       const stored = () => storedBytes(object, entry).slice() as Uint8Array<ArrayBuffer>;
-      assert.ok(Buffer.from(await pool.decode(stored(), placed)).equals(contents[ordinal]));
+      assert.ok(Buffer.from(await decodeOne(pool, stored(), placed)).equals(contents[ordinal]));
       const encoded = await pool.reopen(stored(), placed);
       assert.equal(encoded.length, entry.stored - 16);
-      await assert.rejects(pool.decode(stored(), { ...placed, ordinal: 7 }), {
+      await assert.rejects(decodeOne(pool, stored(), { ...placed, ordinal: 7 }), {
         name: "FormatError",
         kind: "corrupt",
       });

@@ -1,5 +1,6 @@
 /** How a simulator is set up, and what tests may ask of it and do to it while it runs. */
 import type { FaultRule, Operation } from "./faults.ts";
+import type { LinkOptions } from "./link.ts";
 import type { SimulatedKey } from "./native_api.ts";
 
 export interface SimulatorOptions {
@@ -15,6 +16,8 @@ export interface SimulatorOptions {
   seed?: number;
   /** Entries on a page of a listing; 1,000 unless a test wants many pages. */
   pageSize?: number;
+  /** How far away the store is; next door and as fast as it can unless given. */
+  link?: LinkOptions;
 }
 
 export interface LogEntry {

@@ -3,6 +3,8 @@
  * fewer bytes than announced, or close without a word.
  */
 
+import type { Link } from "./link.ts";
+
 export interface WireRequest {
   method: string;
   /** As sent, still percent-encoded. */
@@ -35,7 +37,8 @@ const maxHeadBytes = 64 * 1024;
 
 export class WireConnection {
   #buffer = new Uint8Array(0);
-  constructor(readonly conn: Deno.Conn) {}
+  /** `link`: what all connections share; undefined: as fast as it can. */
+  constructor(readonly conn: Deno.Conn, private readonly link?: Link) {}
 
   /** The head of the next request; undefined when the client is done. */
   async readHead(): Promise<WireRequest | undefined> {
@@ -76,8 +79,10 @@ export class WireConnection {
     body.set(this.#buffer.subarray(0, done));
     this.#buffer = this.#buffer.subarray(done);
     while (done < length) {
-      const read = await this.conn.read(body.subarray(done));
+      const until = Math.min(length, done + (this.link?.pieceBytes ?? length));
+      const read = await this.conn.read(body.subarray(done, until));
       if (read === null) return undefined;
+      await this.link?.up(read);
       done += read;
     }
     return body;
@@ -94,7 +99,7 @@ export class WireConnection {
     if (options.withoutBody) return true;
     const { stallAfter, closeAfter, trickle } = options.delivery;
     const body = response.body.subarray(0, stallAfter ?? closeAfter ?? response.body.length);
-    if (trickle === undefined) await this.#write(body);
+    if (trickle === undefined) await this.#send(body);
     else {
       for (let at = 0; at < body.length; at += trickle.bytes) {
         await this.#write(body.subarray(at, at + trickle.bytes));
@@ -120,6 +125,15 @@ export class WireConnection {
     joined.set(chunk.subarray(0, read), this.#buffer.length);
     this.#buffer = joined;
     return true;
+  }
+
+  async #send(body: Uint8Array): Promise<void> {
+    const size = this.link?.pieceBytes ?? Math.max(1, body.length);
+    for (let at = 0; at < body.length; at += size) {
+      const piece = body.subarray(at, at + size);
+      await this.link?.down(piece.length);
+      await this.#write(piece);
+    }
   }
 
   async #write(bytes: Uint8Array): Promise<void> {

@@ -4,6 +4,7 @@ import { applyToAnswer, faultAnswer } from "./fault_answers.ts";
 import type { ListedObject, LogEntry, SimulatorControl, SimulatorOptions } from "./control.ts";
 import { type FaultRule, Faults, type Operation } from "./faults.ts";
 import { type Delivery, WireConnection, type WireRequest, type WireResponse } from "./http_wire.ts";
+import { Link } from "./link.ts";
 import { authorizeAccount, listBuckets, type SimulatedKey } from "./native_api.ts";
 import {
   carryOut,
@@ -47,6 +48,7 @@ export class B2Simulator implements SimulatorControl {
   #versions: Versions;
   #faults: Faults;
   #pageSize: number;
+  #link: Link | undefined;
   #listener: Deno.TcpListener;
   #connections = new Set<Deno.Conn>();
   #serving: Promise<void>;
@@ -74,6 +76,7 @@ export class B2Simulator implements SimulatorControl {
     this.#versions = new Versions(options.directory);
     this.#faults = new Faults(options.seed ?? 1);
     this.#pageSize = options.pageSize ?? 1000;
+    this.#link = options.link && new Link(options.link);
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: options.port ?? 0 });
     this.endpoint = `http://127.0.0.1:${this.#listener.addr.port}`;
     this.#serving = this.#serve();
@@ -176,7 +179,7 @@ export class B2Simulator implements SimulatorControl {
   }
 
   async #converse(connection: Deno.Conn): Promise<void> {
-    const wire = new WireConnection(connection);
+    const wire = new WireConnection(connection, this.#link);
     try {
       for (let request; (request = await wire.readHead()) !== undefined;) {
         if (!await this.#answer(wire, request)) return;
@@ -245,6 +248,7 @@ export class B2Simulator implements SimulatorControl {
     if (body === undefined) return false;
     entry.bytesIn = body.length;
     this.#traffic.bytesIn += body.length;
+    await this.#link?.delay();
     const response = this.#respond(request, { parsed, body, struck });
     if (struck.some(({ action }) => action.kind === "loseAnswer")) return false;
     entry.status = response.status;
