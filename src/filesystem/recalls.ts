@@ -339,12 +339,10 @@ export class Recalls {
     }
     if (begun.length === 0) return;
     const folders = new Set(begun.flatMap(({ file }) => core.store.foldersOf(file.inode.id)));
-    core.helper.sync(
-      { files: begun.map(({ content }) => content), folders: [...folders], wal: false },
-      (errno) => {
-        for (const each of begun) this.#settled(each, errno);
-      },
-    );
+    const contents = begun.map(({ content }) => content);
+    core.helper.sync({ files: contents, folders: [...folders], wal: false }, (errno) => {
+      for (const each of begun) this.#settled(each, errno);
+    });
   }
 
   #settled({ file, indices, incarnation, content }: Settling, errno: number): void {
