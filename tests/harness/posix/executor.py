@@ -48,9 +48,9 @@ class Watched(Side):
                 moved.append(letter)
         set_times = [ns for ns in after[1:] if abs(ns / 1e9 - now) > RECENT_S]
         is_directory = stat.S_ISDIR(status.st_mode)
-        # The kernel moves no times of FUSE's FIFOs when something goes through them.
+        # The kernel moves no times of FUSE's FIFOs when something goes through them: what was set stays.
         if stat.S_ISFIFO(status.st_mode):
-            moved = []
+            moved, set_times = [], []
         return {
             "mode": oct(status.st_mode),
             "nlink": status.st_nlink,
