@@ -135,7 +135,7 @@ export function renderStatus(status: StatusReport): string {
     } for ${ago(status.sinceMs)}, process ${status.pid}`,
     `store     ${status.store}`,
     `cache     ${status.cache}`,
-    `id        ${status.fileSystem}`,
+    `id        ${status.fileSystem}${status.encrypted ? ", encrypted in the bucket" : ""}`,
     ...renderFollowing(status, ago),
     `serving   ${renderServing(status.serving)}`,
     `safety    ${renderUnsafe(status.unsafe)}`,

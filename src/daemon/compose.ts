@@ -181,6 +181,7 @@ export async function compose(
   const mount = new Mount({
     request,
     fileSystem,
+    encrypted: secrets !== undefined,
     cache,
     store: stacked,
     mounted,

@@ -130,6 +130,7 @@ export async function composeFollower(
     passthroughObstacle: "what another mount changes must not be read behind the daemon's back",
     request,
     fileSystem: known.fileSystem,
+    encrypted: secrets !== undefined,
     cache,
     store: stacked,
     mounted,

@@ -53,6 +53,8 @@ export interface StatusReport {
   cache: string;
   store: string;
   fileSystem: string;
+  /** The bucket shows neither names nor content. */
+  encrypted: boolean;
   sinceMs: number;
   /** Whether the kernel reads wholly local files by itself, why not, and how many it has open like this. */
   serving: { passthrough: boolean; reason: string | undefined; lent: number };

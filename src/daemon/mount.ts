@@ -29,6 +29,7 @@ import { printPath } from "./walk.ts";
 export interface MountParts {
   request: MountRequest;
   fileSystem: string;
+  encrypted: boolean;
   cache: CacheDirectory;
   store: ObjectStore;
   mounted: Mounted;
@@ -121,7 +122,7 @@ export class Mount {
   }
 
   async status(): Promise<StatusReport> {
-    const { request, fileSystem, cache, store } = this.#parts;
+    const { request, fileSystem, encrypted, cache, store } = this.#parts;
     const filesystem = await this.filesystem.call("statistics", {});
     const engine = await this.engine.status();
     const pathOf = async (inode: number) => {
@@ -150,6 +151,7 @@ export class Mount {
       cache: cache.path,
       store: store.description,
       fileSystem,
+      encrypted,
       sinceMs: this.#sinceMs,
       serving: {
         passthrough: this.#parts.passthroughObstacle === undefined,

@@ -66,6 +66,8 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
     const text = await Deno.readTextFile(`/proc/${pid}/${what}`);
     assert.ok(!text.includes("canary7passphrase"), what);
   }
+  const status = await mount.zeroOk(["status", mountpoint]);
+  assert.match(status.stdout, /^id +[0-9a-f]{32}, encrypted in the bucket$/m);
   const { problems } = await mount.json<{ problems: number }>(["fsck", "--deep", mountpoint]);
   assert.equal(problems, 0);
   await mount.unmount();
