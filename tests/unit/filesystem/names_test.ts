@@ -70,6 +70,11 @@ Deno.test("of two names in one place of the cache each is answered as itself", (
     assert.deepEqual([known.id, known.inode], [i + 1, i]);
   }
   assert(kept > 10_000 && kept <= 32_768, `${kept}`);
+  const [long, longest] = ["x".repeat(64), "x".repeat(255)].map(bytes);
+  for (const name of [long, longest]) {
+    cache.put(3, name, { id: 1, inode: 2 });
+    assert.equal(cache.get(3, name), undefined, "too long to be remembered");
+  }
   cache.put(3, bytes("gone"), NO_NAME);
   assert.equal(cache.get(3, bytes("gone"))?.id, 0);
   assert.equal(cache.get(4, bytes("gone")), undefined);
