@@ -258,6 +258,17 @@ export class Core implements CoreParts {
     return this.store.open(inode.id, inode.incarnation, create);
   }
 
+  /** Its content where it has any; undefined, too, where the disk does not give it, which is told. */
+  contentIfPossible(inode: Inode): ContentFile | undefined {
+    try {
+      return this.content(inode, false);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.emit({ event: "defect", message: `content of inode ${inode.id}: ${error.message}` });
+      return undefined;
+    }
+  }
+
   /** Writes down what is only in memory of this file, in one transaction. */
   flush(file: FileState): void {
     const inode = file.inode;

@@ -322,8 +322,8 @@ export class Recalls {
       if (file.volatile.size === 0) this.#unsettled.delete(file);
       if (file.settling !== undefined || file.volatile.size === 0) continue;
       const indices = new Set(file.volatile);
-      const { id, incarnation } = file.inode;
-      const content = core.suspect ? undefined : core.store.open(id, incarnation, false);
+      const { incarnation } = file.inode;
+      const content = core.suspect ? undefined : core.contentIfPossible(file.inode);
       if (content === undefined) {
         this.#forget(file, indices);
         core.lot.wake(file, "sync");

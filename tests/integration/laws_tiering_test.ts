@@ -1,5 +1,7 @@
 /** Laws 2 (save), 3 (evict), 4 (recall) and 8 (errors are not absence). */
 import assert from "node:assert/strict";
+import { Errno } from "../../src/domain/errno.ts";
+import { FsError } from "../../src/domain/errors.ts";
 import type { Commands } from "../../src/filesystem/protocol.ts";
 import type { Upload } from "../harness/fake_engine.ts";
 import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
@@ -165,6 +167,37 @@ lawTest(
     assert.equal(resident(), 1);
   },
 );
+
+lawTest("a content file that could not be opened left others settling for ever", (fixture) => {
+  const contents = [1, 2, 3].map((seed) => data(seed, CHUNK));
+  const files = contents.map((bytes, index) => {
+    const inode = fixture.evicted(`file ${index}`, bytes);
+    return { inode, handle: fixture.open(inode, 0), bytes };
+  });
+  const reads = files.map(({ inode, handle }) =>
+    fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK })
+  );
+  fixture.engine.installAll();
+  for (const [index, read] of reads.entries()) assert.deepEqual(read.value, contents[index]);
+  const { store } = fixture.core;
+  const open = store.open.bind(store);
+  store.open = (inode, ...rest) => {
+    if (inode === files[1].inode) throw new FsError(Errno.EMFILE, "open a content file");
+    return open(inode, ...rest);
+  };
+  fixture.clock.pass(150);
+  fixture.turn();
+  store.open = open;
+  fixture.quiesce();
+  const residentChunks = files.map(({ inode }) =>
+    fixture.database.statement("SELECT sum(resident) AS n FROM map WHERE inode = ?").get(inode)!.n
+  );
+  assert.deepEqual(residentChunks, [1, 0, 1]);
+  assert.match(fixture.defects.splice(0).join(), /EMFILE: open a content file/);
+  for (const { inode, handle, bytes } of files) {
+    assert.deepEqual(fixture.read({ inode, handle }), bytes);
+  }
+});
 
 lawTest(
   "recalled bytes that were not synced are gone after a power cut and come back right",
