@@ -12,6 +12,7 @@ import { KernelDevice } from "../fuse/device.ts";
 import { Session } from "../fuse/session.ts";
 import { ChunkTable } from "../metadata/chunk_table.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
+import { boundLogs } from "../metadata/log_bound.ts";
 import { MapTable } from "../metadata/map_table.ts";
 import { UsageTable } from "../metadata/usage_table.ts";
 import { VersionTable } from "../metadata/version_table.ts";
@@ -253,6 +254,7 @@ export class FilesystemRuntime {
     this.#core.helper.checkpoint((errno) => {
       this.#checkpointing = false;
       if (errno !== 0) this.#defect(`moving the WAL into the database failed with errno ${errno}`);
+      else this.#guard(() => boundLogs(this.#database, this.#start.options.cacheDirectory));
     });
   }
 

@@ -22,4 +22,8 @@ export class Checkpointer {
       throw translateSqliteError(error);
     }
   }
+
+  close(): void {
+    this.#connection.close();
+  }
 }

@@ -32,6 +32,9 @@ const CACHE_KIB = 32 * 1024;
 /** The queues of eviction are walked by rank, which is at random as far as pages are concerned. */
 const HISTORY_CACHE_KIB = 8 * 1024;
 
+/** A log that has been longer is cut down to this when it begins anew; see log_bound.ts. */
+export const LOG_BYTES = 64 * 1024 * 1024;
+
 /** Opens `metadata.db`. Throws UserError where it cannot be opened or is no database. */
 export function openMetadata(
   directory: string,
@@ -47,6 +50,7 @@ export function openMetadata(
       connection.exec("PRAGMA journal_mode = WAL");
       connection.exec("PRAGMA synchronous = NORMAL");
       connection.exec("PRAGMA wal_autocheckpoint = 0");
+      connection.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}`);
     }
     connection.exec("PRAGMA foreign_keys = OFF");
     connection.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
@@ -108,6 +112,7 @@ function attach(
     connection.exec("PRAGMA history.page_size = 4096");
     connection.exec("PRAGMA history.journal_mode = WAL");
     connection.exec("PRAGMA history.synchronous = NORMAL");
+    connection.exec(`PRAGMA history.journal_size_limit = ${LOG_BYTES}`);
     connection.exec("PRAGMA history.mmap_size = 0");
   }
   const exists = connection.prepare(

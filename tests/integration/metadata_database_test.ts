@@ -1,10 +1,14 @@
 /** The metadata database on a disk: created, opened, refused, killed, full. */
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { Errno } from "../../src/domain/errno.ts";
 import { FsError, InvariantError, UserError } from "../../src/domain/errors.ts";
 import { InodeCache } from "../../src/filesystem/inode_cache.ts";
+import { Checkpointer } from "../../src/metadata/checkpointer.ts";
+import { historyPath, LOG_BYTES, metadataPath } from "../../src/metadata/connection.ts";
 import { type CreateOptions, MetadataDatabase } from "../../src/metadata/database.ts";
 import { DentryTable } from "../../src/metadata/dentry_table.ts";
+import { boundLogs } from "../../src/metadata/log_bound.ts";
 import { SCHEMA_VERSION } from "../../src/metadata/schema.ts";
 import { TotalTable } from "../../src/metadata/total_table.ts";
 import { bytes, NamespaceFixture } from "../harness/namespace_fixture.ts";
@@ -259,3 +263,39 @@ Deno.test(
     database.close({ clean: true });
   }),
 );
+
+for (const schema of ["main", "history"]) {
+  Deno.test(
+    `the log of ${schema} grew for ever while somebody wrote during each checkpoint`,
+    withDirectory((directory) => {
+      const database = create(directory);
+      const helper = new Checkpointer(directory);
+      const path = schema === "main" ? metadataPath(directory) : historyPath(directory);
+      database.statement(`CREATE TABLE ${schema}.filler (id INTEGER PRIMARY KEY, data BLOB)`).run();
+      const write = (bytes: number) =>
+        database.transaction(
+          () =>
+            database.statement(`INSERT OR REPLACE INTO ${schema}.filler VALUES (1, zeroblob(?))`)
+              .run(bytes),
+          { commit: true },
+        );
+      let longest = 0;
+      for (let round = 0; round < 24; round++) {
+        write(8 * 1024 * 1024);
+        // What a helper does not see of what is written meanwhile, it does not see for this reader's sake.
+        const reader = new DatabaseSync(path, { readOnly: true });
+        reader.exec("BEGIN; SELECT count(*) FROM filler");
+        write(100);
+        helper.run();
+        reader.exec("COMMIT");
+        reader.close();
+        boundLogs(database, directory);
+        longest = Math.max(longest, Deno.statSync(`${path}-wal`).size);
+      }
+      assert(longest > LOG_BYTES, "nothing had to be done");
+      assert(longest < 1.5 * LOG_BYTES, `${longest} bytes`);
+      helper.close();
+      database.close({ clean: true });
+    }),
+  );
+}
