@@ -90,10 +90,15 @@ export class Serving {
     file.serving = kind === "passthrough" && !this.#core.lending.lend(file) ? "cached" : kind;
     switch (file.serving) {
       case "direct": {
-        if ((flags & O.ACCMODE) !== O.WRONLY) return OpenFlag.DIRECT_IO;
+        // Who reads may map it, and a page that a fault fetches beside a write may be older than that: the
+        // kernel drops such pages since Linux 6.11 only.
+        if ((flags & O.ACCMODE) !== O.WRONLY) {
+          this.#kept.delete(id);
+          return OpenFlag.DIRECT_IO;
+        }
         // The kernel drops the pages that are overwritten; the others stay right.
         const keep = this.#kept.has(id);
-        this.keep(id);
+        if (first) this.keep(id);
         return OpenFlag.DIRECT_IO | (keep ? OpenFlag.KEEP_CACHE : 0);
       }
       case "passthrough":

@@ -35,7 +35,7 @@ interface InodeMode {
   files: Map<number, OpenFile[]>;
   /** Under which the inode is in passthrough; 0: it is not. */
   backingId: number;
-  passedSinceCached: boolean;
+  passedSinceDropped: boolean;
 }
 
 function checked(result: number): number {
@@ -86,7 +86,7 @@ export class IoModes {
   #mode(inode: number): InodeMode {
     let mode = this.#inodes.get(inode);
     if (mode === undefined) {
-      mode = { files: new Map(), backingId: 0, passedSinceCached: false };
+      mode = { files: new Map(), backingId: 0, passedSinceDropped: false };
       this.#inodes.set(inode, mode);
     }
     return mode;
@@ -116,12 +116,13 @@ export class IoModes {
       // As the kernel: the same file, opened once more with the program's own flags.
       fd = checked(libc.open(`/proc/self/fd/${held}`, openFlags & libc.O.ACCMODE));
       mode.backingId = reply.backingId;
-      mode.passedSinceCached = true;
-    } else if (isCached(flags)) {
-      if ((flags & Fopen.KEEP_CACHE) !== 0 && mode.passedSinceCached) {
-        throw new Error(`inode ${inode}: KEEP_CACHE on the first cached open after passthrough`);
+      mode.passedSinceDropped = true;
+    } else {
+      // An open without KEEP_CACHE drops all pages, a direct one too.
+      if ((flags & Fopen.KEEP_CACHE) !== 0 && mode.passedSinceDropped) {
+        throw new Error(`inode ${inode}: KEEP_CACHE on the first other open after passthrough`);
       }
-      mode.passedSinceCached = false;
+      mode.passedSinceDropped = false;
     }
     const file = { flags, fd, mapped: false };
     const same = mode.files.get(handle);

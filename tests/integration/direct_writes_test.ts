@@ -7,6 +7,7 @@ import { CHUNK, data, lawTest } from "../harness/law_test.ts";
 const RDONLY = 0;
 const WRONLY = 1;
 const RDWR = 2;
+const NOATIME = 0o1000000;
 const Fopen = { DIRECT: 1, KEEP: 2 };
 const CAPABILITY = "security.capability";
 
@@ -47,3 +48,18 @@ lawTest(
     }
   },
 );
+
+lawTest("pages that a reader may have fetched beside a direct writer are not kept", (fixture) => {
+  const inode = fixture.saved("a", data(1, CHUNK));
+  const alone = opened(fixture, inode, WRONLY);
+  fixture.closeFile({ inode, handle: alone.handle });
+  const kept = opened(fixture, inode, RDONLY | NOATIME);
+  assert.equal(kept.flags & Fopen.KEEP, Fopen.KEEP, "what a writer alone leaves is right");
+  fixture.closeFile({ inode, handle: kept.handle });
+  const writer = opened(fixture, inode, WRONLY);
+  const reader = opened(fixture, inode, RDONLY);
+  const second = opened(fixture, inode, WRONLY);
+  assert.equal(second.flags & Fopen.KEEP, 0);
+  for (const { handle } of [writer, reader, second]) fixture.closeFile({ inode, handle });
+  assert.equal(opened(fixture, inode, RDONLY | NOATIME).flags & Fopen.KEEP, 0);
+});

@@ -315,12 +315,18 @@ class Side:
         if whence > os.SEEK_CUR and stat.S_ISDIR(os.fstat(fd).st_mode):
             # The end of a directory, and what a place in it is, are each file system's own affair.
             return "a directory"
-        found = os.lseek(fd, step["at"], whence)
-        if whence in (os.SEEK_DATA, os.SEEK_HOLE):
-            # Where holes lie is each file system's own affair; that there is an answer is not.
-            os.lseek(fd, 0, os.SEEK_SET)
-            return "found"
-        return found
+        if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
+            return os.lseek(fd, step["at"], whence)
+        # Where holes lie is each file system's own affair; that there is an answer is not. Nor whether
+        # reserved blocks are data: ext4 says so once somebody has read them.
+        try:
+            os.lseek(fd, step["at"], whence)
+        except OSError as error:
+            size = os.fstat(fd).st_size
+            if not (error.errno == errno.ENXIO and whence == os.SEEK_DATA and 0 <= step["at"] < size):
+                raise
+        os.lseek(fd, 0, os.SEEK_SET)
+        return "found"
 
     def do_fsync(self, step):
         (os.fdatasync if step.get("data") else os.fsync)(self.fd(step["slot"]))
