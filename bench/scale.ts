@@ -116,7 +116,9 @@ async function removeProbed(
 }
 
 async function remount(disk: LoopDisk): Promise<void> {
-  await shell('cd "$0" && sync && umount disk && mount -o loop image disk', disk.directory);
+  // Whoever has just ended may have its files open for a moment.
+  const until = "for again in $(seq 50); do umount disk && break; sleep 0.2; done";
+  await shell(`cd "$0" && sync && { ${until}; } && mount -o loop image disk`, disk.directory);
 }
 
 await using disk = await LoopDisk.create({ mebibytes: 40 * 1024 });

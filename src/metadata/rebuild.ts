@@ -269,6 +269,11 @@ export class Rebuild {
       `UPDATE inode SET size = v.size FROM version v
        WHERE v.inode = inode.id AND v.kind = ${VersionKind.SAVED} AND v.size <> inode.size`,
     );
+    // An empty file may come back of which there is no version: it is saved like a new one.
+    this.#run(
+      `UPDATE inode SET dirty = 1 WHERE mode & ${TYPE_MASK} = ${REGULAR} AND NOT EXISTS
+         (SELECT 1 FROM version v WHERE v.inode = inode.id AND v.kind = ${VersionKind.SAVED})`,
+    );
   }
 
   #fillMaps(): void {

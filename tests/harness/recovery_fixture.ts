@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Secrets } from "../../src/format/secrets.ts";
 import type { MetadataDatabase } from "../../src/metadata/database.ts";
 import { ChangeLog } from "../../src/metadata/change_log.ts";
+import { IntegrityChecks, ROW_CHECKS } from "../../src/metadata/integrity_checks.ts";
 import { type TreeEntry, TreeReader } from "../../src/metadata/tree_reader.ts";
 import type { ObjectStore } from "../../src/object_store/object_store.ts";
 import { acquireLease, type Lease } from "../../src/tiering/lease.ts";
@@ -162,11 +163,15 @@ export function assertSound(directory: string): void {
     assert.deepEqual(
       query(
         `SELECT t.* FROM total t, (SELECT count(*) AS f, sum(allocated) AS a, sum(resident) AS r,
-        sum(local) AS l, sum(dirty) AS d FROM inode) WHERE files <> f OR allocated <> a OR
+        sum(local) AS l, sum(dirty AND size > 0) AS d FROM inode) WHERE files <> f OR allocated <> a OR
         resident <> 0 OR r <> 0 OR l <> 0 OR d <> 0`,
       ),
       [],
     );
+    const checks = new IntegrityChecks(database);
+    for (const check of ROW_CHECKS) {
+      assert.deepEqual(checks.ask(check, { from: 0, until: Number.MAX_SAFE_INTEGER }), []);
+    }
     assert.deepEqual(
       query(`SELECT id FROM chunk c WHERE refs <> (SELECT count(*) FROM map WHERE chunk = c.id) +
         (SELECT count(*) FROM version_chunk WHERE chunk = c.id)`),

@@ -118,6 +118,26 @@ Deno.test("what never reached the bucket is older, its predecessor, or left out;
   });
 });
 
+Deno.test("an empty file of which nothing was saved came back as clean, and was never saved", async () => {
+  await withFixture(async (fixture) => {
+    fixture.write("nothing", new Uint8Array());
+    fixture.engine.pauseUploads();
+    await fixture.shipMetadata();
+    const { directory } = await recoverFrom(fixture.bucket, fixture);
+    assertSound(directory);
+    await mounted(fixture, directory, async (again) => {
+      const inode = again.find("nothing")!;
+      const saved = () =>
+        again.database.statement(
+          `SELECT v.size, i.dirty FROM inode i LEFT JOIN version v ON v.inode = i.id WHERE i.id = ?`,
+        ).get(inode);
+      assert.deepEqual({ ...saved() }, { size: null, dirty: 1 });
+      await again.sync();
+      assert.deepEqual({ ...saved() }, { size: 0, dirty: 0 });
+    });
+  });
+});
+
 Deno.test("--at goes back in time, and the line of metadata goes on from its end", async () => {
   await withFixture(async (fixture) => {
     fixture.write("one", bytes("1"));
