@@ -170,6 +170,8 @@ export function assertSound(directory: string): void {
     );
     const checks = new IntegrityChecks(database);
     for (const check of ROW_CHECKS) {
+      // Packs that the other mount had not looked up yet are looked up by this one.
+      if (check.name === "evicted") continue;
       assert.deepEqual(checks.ask(check, { from: 0, until: Number.MAX_SAFE_INTEGER }), []);
     }
     assert.deepEqual(
