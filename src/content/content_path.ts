@@ -11,6 +11,11 @@ export function contentName(inode: number, incarnation: number): string {
   return `${inode}.${incarnation}`;
 }
 
+/** Where the content file of an inode lies, below the `content` directory of a cache. */
+export function contentPath(content: string, inode: number, incarnation: number): string {
+  return `${content}/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
+}
+
 /** The inverse of `contentName`; undefined for a file that is none of ours. */
 export function parseContentName(
   name: string,

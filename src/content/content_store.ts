@@ -9,7 +9,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { Timestamp } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
-import { contentFolder, contentName } from "./content_path.ts";
+import { contentFolder, contentPath } from "./content_path.ts";
 
 /** An open content file. `busy` counts who needs the descriptor to stay open. */
 export interface ContentFile {
@@ -48,7 +48,7 @@ export class ContentStore {
   }
 
   path(inode: number, incarnation: number): string {
-    return `${this.directory}/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
+    return contentPath(this.directory, inode, incarnation);
   }
 
   /**

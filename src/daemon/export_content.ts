@@ -5,7 +5,7 @@
  */
 import { Errno, errnoName } from "../domain/errno.ts";
 import { UserError } from "../domain/errors.ts";
-import { contentFolder, contentName } from "../content/content_path.ts";
+import { contentPath } from "../content/content_path.ts";
 import { chunkId, isAllZero } from "../format/codec.ts";
 import type { TreeEntry, WorkingPiece } from "../metadata/tree_reader.ts";
 import * as libc from "../runtime/libc.ts";
@@ -156,8 +156,7 @@ export class ExportContent {
     const { content } = this.#options.source;
     if (content === undefined || incarnation === 0) return -Errno.ENOENT;
     const { inode } = entry;
-    const path = `${content}/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
-    return libc.open(path, libc.O.RDONLY | libc.O.NOFOLLOW);
+    return libc.open(contentPath(content, inode, incarnation), libc.O.RDONLY | libc.O.NOFOLLOW);
   }
 
   async #piece(file: Open, piece: WorkingPiece, local: number): Promise<void> {

@@ -3,6 +3,7 @@
  * does not hold. Owns that list; reads only. Questions by range look at a bounded piece in one
  * statement, so they can be asked of a database that is in use; the others need it at rest.
  */
+import { printName } from "../domain/name_text.ts";
 import type { MetadataDatabase } from "./database.ts";
 import { VersionKind } from "./schema.ts";
 
@@ -291,5 +292,11 @@ export class IntegrityChecks {
       at = place.parent;
     }
     return names.reverse();
+  }
+
+  /** The same for people, from the root of the mount. */
+  printedPathOf(inode: number): string | undefined {
+    const names = this.pathOf(inode);
+    return names === undefined ? undefined : `/${names.map(printName).join("/")}`;
   }
 }

@@ -28,11 +28,6 @@ export class LocalChunks {
     return Number(this.#database.setting("chunk_size"));
   }
 
-  highestInode(): number {
-    const row = this.#database.statement("SELECT max(id) AS highest FROM inode").get();
-    return Number((row as { highest: number | null }).highest ?? 0);
-  }
-
   /**
    * Files with content here, among inodes above `from` and up to `until`. Not those into which a program
    * may be storing through a mapping: nothing of them counts as confirmed.

@@ -4,7 +4,6 @@
  * what one statement can answer, asks twice before it complains, and says what it left out. Repairs
  * only what follows from other rows or from the bucket; never deletes what somebody might want.
  */
-import { printName } from "../domain/name_text.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import {
   IntegrityChecks,
@@ -115,7 +114,7 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
 
 /** Compares what is here with the ids by which the bucket knows it. */
 async function checkLocal(
-  { secrets, share, pick, bytesPerSecond }: NonNullable<FsckOptions["deep"]>,
+  deep: NonNullable<FsckOptions["deep"]>,
   options: FsckOptions & Pick<Asker, "checks" | "builder">,
 ): Promise<void> {
   const { builder, checks, mounted, database } = options;
@@ -125,14 +124,11 @@ async function checkLocal(
   }
   const check = builder.begin("local", title);
   builder.report.local = await verifyLocal({
+    ...deep,
     ...options,
-    secrets,
-    share,
-    pick,
-    bytesPerSecond,
     askAgainMs: mounted ? ASK_AGAIN_MS : undefined,
     onWrong: (inode, what) => {
-      builder.problem(check, { id: inode, path: pathOfInode(inode, checks), what });
+      builder.problem(check, { id: inode, path: checks.printedPathOf(inode), what });
     },
   });
 }
@@ -188,12 +184,7 @@ async function stillWrong(
 
 function pathOf(check: RowCheck, fault: RowFault, checks: IntegrityChecks): string | undefined {
   if (check.table !== "inode" || fault.id === undefined) return undefined;
-  return pathOfInode(fault.id, checks);
-}
-
-function pathOfInode(inode: number, checks: IntegrityChecks): string | undefined {
-  const names = checks.pathOf(inode);
-  return names === undefined ? undefined : `/${names.map(printName).join("/")}`;
+  return checks.printedPathOf(fault.id);
 }
 
 /** What was done, for people. */

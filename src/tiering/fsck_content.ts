@@ -2,8 +2,7 @@
  * Content files against rows: every resident chunk has its bytes, and every content file is named by a
  * row. Looks folder by folder; reads lengths only.
  */
-import { contentFolder, contentName, parseContentName } from "../content/content_path.ts";
-import { printName } from "../domain/name_text.ts";
+import { contentPath, parseContentName } from "../content/content_path.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import type { IntegrityChecks } from "../metadata/integrity_checks.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
@@ -41,8 +40,7 @@ export async function checkContent(options: ContentOptions): Promise<ContentFaul
 /** Bytes of a content file; 0 where there is none. */
 function lengthOf(cache: string, file: { inode: number; incarnation: number }): number {
   const { inode, incarnation } = file;
-  const path = `${cache}/content/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
-  const status = libc.lstat(path);
+  const status = libc.lstat(contentPath(`${cache}/content`, inode, incarnation));
   return typeof status === "number" ? 0 : status.size;
 }
 
@@ -66,10 +64,9 @@ async function missingBytes(options: ContentOptions): Promise<ContentFaults["sho
     short = short.flatMap(({ inode }) => look({ from: inode - 1, until: inode }));
   }
   for (const { inode, length, bytes } of short) {
-    const names = checks.pathOf(inode);
     builder.problem(check, {
       id: inode,
-      path: names === undefined ? undefined : `/${names.map(printName).join("/")}`,
+      path: checks.printedPathOf(inode),
       what: `${length} bytes of its content are there, ${bytes} are needed`,
     });
   }

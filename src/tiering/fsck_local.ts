@@ -4,36 +4,25 @@
  * Reads at a bounded pace. Changes nothing: which of the two is right, only the owner can say.
  */
 import { Buffer } from "node:buffer";
-import { contentFolder, contentName } from "../content/content_path.ts";
-import { Errno } from "../domain/errno.ts";
-import { FsError } from "../domain/errors.ts";
+import { contentPath } from "../content/content_path.ts";
+import { Errno, errnoName } from "../domain/errno.ts";
 import { chunkId } from "../format/codec.ts";
-import type { Secrets } from "../format/secrets.ts";
-import type { MetadataDatabase } from "../metadata/database.ts";
+import { IntegrityChecks } from "../metadata/integrity_checks.ts";
 import { type LocalChunk, LocalChunks, type ResidentFile } from "../metadata/local_chunks.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import { sleep } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
+import type { DeepOptions } from "./fsck_deep.ts";
 import type { LocalReport } from "./fsck_report.ts";
 import { Pace } from "./pace.ts";
 
-export interface LocalOptions {
+/** As of the packs: `share` is one of the files, and `pick` is asked for each. */
+export interface LocalOptions
+  extends Omit<DeepOptions, "store" | "after" | "onVerified" | "onDamage"> {
   /** The cache directory. */
   cache: string;
-  database: MetadataDatabase;
-  /** Of an encrypted file system: its chunk ids are keyed. */
-  secrets: Secrets | undefined;
-  clock: Clock;
-  /** Share of the files that is read, 0 to 1; which ones is up to `pick`. */
-  share: number;
-  /** A number in [0, 1) for each file. */
-  pick: () => number;
-  /** Bytes per second; undefined: as fast as it goes. */
-  bytesPerSecond: number | undefined;
   /** Somebody serves the cache meanwhile: what looks wrong is asked again, so much later. */
   askAgainMs: number | undefined;
   onWrong: (inode: number, what: string) => void;
-  onProgress?: (text: string) => void;
-  signal: AbortSignal;
 }
 
 const PAGE_INODES = 2_000;
@@ -46,7 +35,7 @@ export async function verifyLocal(options: LocalOptions): Promise<LocalReport> {
   const report: LocalReport = { files: 0, chunks: 0, bytes: 0, wrong: 0 };
   const pace = new Pace({ clock, bytesPerSecond, signal });
   const buffer = new Uint8Array(table.chunkSize);
-  const highest = table.highestInode();
+  const highest = new IntegrityChecks(options.database).highest("inode");
   for (let from = 0; from < highest; from += PAGE_INODES) {
     for (const file of table.files({ from, until: from + PAGE_INODES })) {
       signal.throwIfAborted();
@@ -94,25 +83,21 @@ function faultOf(
   { cache, table, secrets, buffer }: FileOptions,
 ): string | undefined {
   const { inode, incarnation } = file;
-  const path = `${cache}/content/${contentFolder(inode)}/${contentName(inode, incarnation)}`;
   const bytes = buffer.subarray(0, chunk.length);
-  try {
-    const fd = libc.open(path, libc.O.RDONLY | libc.O.NOFOLLOW);
-    try {
-      const got = libc.pread(fd, bytes, chunk.idx * table.chunkSize);
-      // What is missing is told of by the check of lengths.
-      if (got < chunk.length) return undefined;
-    } finally {
-      libc.close(fd);
-    }
-  } catch (error) {
-    if (!(error instanceof FsError)) throw error;
-    return error.errno === Errno.ENOENT ? undefined : `it cannot be read: ${error.message}`;
-  }
+  const path = contentPath(`${cache}/content`, inode, incarnation);
+  const fd = libc.open(path, libc.O.RDONLY | libc.O.NOFOLLOW);
+  if (fd < 0) return fd === -Errno.ENOENT ? undefined : unreadable(fd);
+  const got = libc.pread(fd, bytes, chunk.idx * table.chunkSize);
+  libc.close(fd);
+  if (got < 0) return unreadable(got);
+  // What is missing is told of by the check of lengths.
+  if (got < chunk.length) return undefined;
   return Buffer.from(chunkId(bytes, secrets)).equals(chunk.hash)
     ? undefined
     : "its bytes here are not those that the bucket has";
 }
+
+const unreadable = (result: number) => `it cannot be read: ${errnoName(-result)}`;
 
 /** Whether a fault is one: rows that are served can be behind what is on the disk, and content can go. */
 async function isWrong(

@@ -399,6 +399,21 @@ Deno.test("local bytes that a program is changing are not called wrong", async (
   });
 });
 
+Deno.test("local bytes that cannot be read were passed over as if they were right", async () => {
+  await withCache(async (cache) => {
+    const path = contentPath(cache);
+    Deno.renameSync(path, `${path}.elsewhere`);
+    Deno.symlinkSync(`${path}.elsewhere`, path);
+    const report = await check(cache, { deep: true });
+    const told = report.findings.filter((each) => each.check === "local");
+    assert.deepEqual(
+      told.map(({ path, what }) => `${path} ${what}`),
+      [0, 1, 2, 3].map((index) => `/resident chunk ${index}: it cannot be read: ELOOP`),
+    );
+    assert.equal(report.local!.wrong, 4);
+  });
+});
+
 Deno.test("what is repaired can be mounted, and reads as before", async () => {
   await withCache(async (cache) => {
     tamper(cache, "UPDATE chunk SET refs = 5", "UPDATE pack SET live_chunks = 1");
