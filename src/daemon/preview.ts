@@ -157,7 +157,7 @@ export class Preview {
     return volume;
   }
 
-  /** Shows every file to each survey, with one reading. `names`: all paths, whatever the rules ask for. */
+  /** Shows every file to each survey, with one reading. `seen` is told of those with local content. */
   #show(
     surveys: readonly { survey: Survey; active: ActivePolicy }[],
     { walk, seen }: { walk: FactsWalk; seen?: (facts: FileFacts, row: number) => void },

@@ -8,6 +8,7 @@ import { type Descriptor, isEncrypted } from "../format/descriptor.ts";
 import type { Secrets } from "../format/secrets.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { readPolicyCopy } from "../metadata/policy_copy.ts";
+import { XattrTable } from "../metadata/xattr_table.ts";
 import type { NotNewest } from "../metadata/rebuild.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { RetryingObjectStore } from "../object_store/retrying_object_store.ts";
@@ -205,7 +206,7 @@ async function recoverInto(
 function policyIn(directory: string): string | undefined {
   const database = MetadataDatabase.open({ directory, readOnly: true });
   try {
-    return readPolicyCopy(database);
+    return readPolicyCopy(new XattrTable(database));
   } finally {
     database.close({ clean: false });
   }

@@ -123,10 +123,11 @@ export class FactDesk {
     const { facts, usage, files: open, clock, database } = this.#core;
     // What was sorted by another policy, or under another name, says nothing.
     const trusted = this.#walks === 0 && database.setting(SORTED_BY) === argument.policy;
+    const most = trusted ? limit : Math.min(limit, argument.facts);
     const { epoch } = facts;
     const rows = usage.queue(QUEUES[argument.queue], {
       after,
-      limit: trusted ? limit : Math.min(limit, argument.facts),
+      limit: most,
       now: clock.wallMs(),
     });
     const files: (FactsRow | SettledFile)[] = [];
@@ -145,8 +146,7 @@ export class FactDesk {
       const each = this.#facts(inode, needs);
       if (each !== undefined) files.push(each);
     }
-    const whole = rows.length < (trusted ? limit : Math.min(limit, argument.facts));
-    return { files, next: whole ? undefined : last };
+    return { files, next: rows.length < most ? undefined : last };
   }
 
   facts({ inodes, needs }: PolicyCommands["facts"][0]): PolicyCommands["facts"][1] {
@@ -251,8 +251,7 @@ export class FactDesk {
   }
 
   keepPolicy({ text }: PolicyCommands["keepPolicy"][0]): boolean {
-    const { readOnlyReason, database } = this.#core;
-    return readOnlyReason !== undefined || keepPolicyCopy(database, text);
+    return this.#core.readOnlyReason !== undefined || keepPolicyCopy(this.#core, text);
   }
 
   pin({ inode: id, pinned, untilMs }: PolicyCommands["pin"][0]): void {

@@ -1,7 +1,8 @@
 /**
  * What counts as a use of a file: an open, a close or a write, at most one a second per file, by a
- * program that no rule leaves out. Reads do not count, because those of lent files are not seen. Tells the usage table, from which the order of eviction comes, and the access
- * trace, which also hears of those who are left out, of changes and of removals.
+ * program that no rule leaves out. Reads do not count, because those of lent files are not seen. Tells
+ * the usage table, from which the order of eviction comes, and the access trace, which also hears of
+ * those who are left out, of changes and of removals.
  */
 import { ReaderClass, TraceKind } from "../domain/access_trace.ts";
 import type { UsageTable } from "../metadata/usage_table.ts";

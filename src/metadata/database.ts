@@ -245,7 +245,7 @@ export class MetadataDatabase {
   }
 
   /** True while a transaction is open. */
-  get inTransaction() {
+  get inTransaction(): boolean {
     return this.#depth > 0;
   }
 

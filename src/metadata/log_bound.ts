@@ -8,13 +8,12 @@ import type { MetadataDatabase } from "./database.ts";
 
 /**
  * After a helper's checkpoint, by who writes: where a log has become long, copies the rest, which is short,
- * so that the next commit begins it anew. Syncs; true where it did. Throws FsError where the disk fails.
+ * so that the next commit begins it anew. Syncs then. Throws FsError where the disk fails.
  */
-export function boundLogs(database: MetadataDatabase, directory: string): boolean {
+export function boundLogs(database: MetadataDatabase, directory: string): void {
   const isLong = [metadataPath(directory), historyPath(directory)].some((path) => {
     const status = libc.lstat(`${path}-wal`);
     return typeof status !== "number" && status.size > LOG_BYTES;
   });
   if (isLong) database.checkpoint("passive");
-  return isLong;
 }

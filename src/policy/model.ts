@@ -138,7 +138,8 @@ export interface EvictPolicy {
 
 export type Verdict = "evict" | "upload" | "keep" | "blocked";
 /** Why something that a run looked at cannot leave. */
-export type Block = "dirty" | "open" | "too_young" | "pinned" | "unconfirmed";
+export const BLOCKS = ["dirty", "open", "too_young", "pinned", "unconfirmed"] as const;
+export type Block = typeof BLOCKS[number];
 
 /** A test in the file. */
 export interface PolicyTest {

@@ -13,7 +13,7 @@ import type { ByteClass, FileFacts, Usage } from "./facts.ts";
 import { RowHeap } from "./row_heap.ts";
 import { FIRST_YIELDING_TIER } from "./judge.ts";
 import { bytesToFree, isUrgent } from "./marks.ts";
-import type { Block, Policy, Verdict } from "./model.ts";
+import { type Block, BLOCKS, type Policy, type Verdict } from "./model.ts";
 import { moneyOf, type PlanMoney, type Prices } from "./money.ts";
 import { Rules } from "./outcome.ts";
 import { NO_WAVE, Survey } from "./survey.ts";
@@ -210,8 +210,8 @@ function block(survey: Survey, row: number): void {
   survey.setVerdict(row, "blocked", holder === "pinned" ? "pinned_by_user" : holder, holder);
 }
 
-const BLOCKS: readonly string[] = ["dirty", "open", "too_young", "pinned", "unconfirmed"];
-const isBlock = (holder: Holder): holder is Holder & Block => BLOCKS.includes(holder);
+const isBlock = (holder: Holder): holder is Holder & Block =>
+  (BLOCKS as readonly string[]).includes(holder);
 
 /** The others could have left, but were not needed, or the run was stopped before them. */
 function explainRest(

@@ -6,7 +6,7 @@
 import { type Decision, type Reason, REASONS, stayReason, undecided } from "./decision.ts";
 import type { FileFacts, Usage } from "./facts.ts";
 import { judge, type Judgement } from "./judge.ts";
-import type { Block, Verdict } from "./model.ts";
+import { type Block, BLOCKS, type Verdict } from "./model.ts";
 import type { Rules } from "./outcome.ts";
 import type { Totals } from "./plan.ts";
 import { rankOf } from "./rank.ts";
@@ -17,23 +17,14 @@ export const NO_WAVE = 255;
 
 const VERDICTS: readonly Verdict[] = ["keep", "evict", "upload", "blocked"];
 const REASON_NAMES = Object.keys(REASONS) as Reason[];
-/** Place 0: nothing blocks it. */
-const BLOCKS: readonly (Block | undefined)[] = [
-  undefined,
-  "dirty",
-  "open",
-  "too_young",
-  "pinned",
-  "unconfirmed",
-];
+/** Place 0: nothing blocks it, and nothing holds it. */
+const BLOCK_NAMES: readonly (Block | undefined)[] = [undefined, ...BLOCKS];
+const HOLDER_NAMES: readonly (Holder | undefined)[] = [undefined, ...HOLDERS];
 const numbersOf = <T>(names: readonly T[]) => new Map(names.map((name, number) => [name, number]));
 const VERDICT = numbersOf(VERDICTS);
 const REASON = numbersOf(REASON_NAMES);
-const BLOCK = numbersOf(BLOCKS);
-/** 0: nothing. */
-const HOLDER = new Map<Holder | undefined, number>(
-  HOLDERS.map((holder, index) => [holder, index + 1]),
-).set(undefined, 0);
+const BLOCK = numbersOf(BLOCK_NAMES);
+const HOLDER = numbersOf(HOLDER_NAMES);
 
 /** Quiet time and deadline where neither policy nor caller say otherwise. */
 const UPLOAD = { afterMs: 5_000, deadlineMs: 900_000 };
@@ -59,6 +50,30 @@ const columns = (rows: number) => ({
 });
 type Columns = ReturnType<typeof columns>;
 
+/** The sums before any file was looked at. */
+export function noTotals({ reserved, leaving }: Usage): Totals {
+  const none = () => ({ files: 0, bytes: 0 });
+  return {
+    classes: {
+      pinned: none(),
+      local: none(),
+      dirty: none(),
+      open: none(),
+      clean: none(),
+      evicted: none(),
+    },
+    reserved,
+    leaving,
+    used: reserved + leaving,
+    toFree: 0,
+    freed: 0,
+    evict: none(),
+    upload: none(),
+    rules: new Set(),
+    urgent: false,
+  };
+}
+
 export interface SurveyOptions {
   rules: Rules;
   usage: Usage;
@@ -77,52 +92,29 @@ export class Survey {
   /** Files with local content. Columns may be longer. */
   length = 0;
   readonly rules: Rules;
+  readonly usage: Usage;
   readonly totals: Totals;
   at: Columns;
   #room: number;
-  readonly #usage: Usage;
   readonly #now: number;
   readonly #kept: FileFacts[] | undefined;
   readonly #factsOf: (inode: number, row: number) => FileFacts | undefined;
 
   constructor({ rules, usage, now, expected = 1024, factsOf }: SurveyOptions) {
     this.rules = rules;
-    this.#usage = usage;
+    this.usage = usage;
     this.#now = now;
     this.#room = Math.max(16, expected);
     this.at = columns(this.#room);
     const kept = factsOf === undefined ? [] as FileFacts[] : undefined;
     this.#kept = kept;
     this.#factsOf = factsOf ?? ((_, row) => kept![row]);
-    const none = () => ({ files: 0, bytes: 0 });
-    this.totals = {
-      classes: {
-        pinned: none(),
-        local: none(),
-        dirty: none(),
-        open: none(),
-        clean: none(),
-        evicted: none(),
-      },
-      reserved: usage.reserved,
-      leaving: usage.leaving,
-      used: usage.reserved + usage.leaving,
-      toFree: 0,
-      freed: 0,
-      evict: none(),
-      upload: none(),
-      rules: new Set(),
-      urgent: false,
-    };
-  }
-
-  get usage(): Usage {
-    return this.#usage;
+    this.totals = noTotals(usage);
   }
 
   /** One file; each once, in any order. */
   add(facts: FileFacts): void {
-    const { chunkSize } = this.#usage;
+    const { chunkSize } = this.usage;
     const judgement = judge(this.rules, facts, { now: this.#now, chunkSize });
     this.#count(facts, judgement);
     if (judgement.class === "evicted") return;
@@ -211,12 +203,11 @@ export class Survey {
   }
 
   block(row: number): Block | undefined {
-    return BLOCKS[this.at.block[row]];
+    return BLOCK_NAMES[this.at.block[row]];
   }
 
   holder(row: number): Holder | undefined {
-    const number = this.at.holder[row];
-    return number === 0 ? undefined : HOLDERS[number - 1];
+    return HOLDER_NAMES[this.at.holder[row]];
   }
 
   setVerdict(row: number, verdict: Verdict, reason: Reason, block?: Block): void {
@@ -250,7 +241,7 @@ export class Survey {
   }
 
   #ofFacts(facts: FileFacts): Decision {
-    const { chunkSize } = this.#usage;
+    const { chunkSize } = this.usage;
     return undecided(facts, judge(this.rules, facts, { now: this.#now, chunkSize }));
   }
 

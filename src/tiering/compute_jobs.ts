@@ -45,7 +45,7 @@ export async function decodeBytes(
   chunk: PlacedChunk,
   secrets?: Secrets,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const encoded = secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
+  const encoded = await encodedBytes(stored, chunk, secrets);
   return inOwnBuffer(decodeChunk(encoded, chunk, secrets));
 }
 
@@ -63,7 +63,7 @@ export async function decodeParts(
     const { chunk } = part;
     const own = stored.subarray(part.start, part.start + part.stored);
     try {
-      const encoded = secrets === undefined ? own : await openChunk(own, chunk, secrets);
+      const encoded = await encodedBytes(own, chunk, secrets);
       decoded.push(decodeChunk(encoded, chunk, secrets) as Uint8Array<ArrayBuffer>);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
@@ -79,9 +79,18 @@ export async function reopenBytes(
   chunk: PlacedChunk,
   secrets?: Secrets,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const encoded = secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
+  const encoded = await encodedBytes(stored, chunk, secrets);
   decodeChunk(encoded, chunk, secrets);
   return inOwnBuffer(encoded);
+}
+
+/** What the codec made: decrypted, where the file system is encrypted. Rejects with FormatError. */
+async function encodedBytes(
+  stored: Uint8Array,
+  chunk: PlacedChunk,
+  secrets: Secrets | undefined,
+): Promise<Uint8Array> {
+  return secrets === undefined ? stored : await openChunk(stored, chunk, secrets);
 }
 
 function inOwnBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {

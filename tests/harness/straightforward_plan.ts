@@ -7,12 +7,13 @@ import type { FileFacts, Usage } from "../../src/policy/facts.ts";
 import { Heap } from "../../src/policy/heap.ts";
 import { FIRST_YIELDING_TIER, judge, type Judgement } from "../../src/policy/judge.ts";
 import { bytesToFree, isUrgent } from "../../src/policy/marks.ts";
-import type { Block } from "../../src/policy/model.ts";
+import { type Block, BLOCKS } from "../../src/policy/model.ts";
 import { moneyOf } from "../../src/policy/money.ts";
 import { Rules } from "../../src/policy/outcome.ts";
 import type { PlanInput, Totals } from "../../src/policy/plan.ts";
 import { rankOf } from "../../src/policy/rank.ts";
 import { evictReason, type Limit, Run } from "../../src/policy/run.ts";
+import { noTotals } from "../../src/policy/survey.ts";
 import { type Holder, holderOf, Obstacles, type Unmet } from "../../src/policy/unmet.ts";
 
 export interface StraightforwardPlan {
@@ -81,26 +82,7 @@ class Survey {
     this.#rules = rules;
     this.#usage = usage;
     this.#now = now;
-    const none = () => ({ files: 0, bytes: 0 });
-    this.totals = {
-      classes: {
-        pinned: none(),
-        local: none(),
-        dirty: none(),
-        open: none(),
-        clean: none(),
-        evicted: none(),
-      },
-      reserved: usage.reserved,
-      leaving: usage.leaving,
-      used: usage.reserved + usage.leaving,
-      toFree: 0,
-      freed: 0,
-      evict: none(),
-      upload: none(),
-      rules: new Set(),
-      urgent: false,
-    };
+    this.totals = noTotals(usage);
   }
 
   add(facts: FileFacts): void {
@@ -211,8 +193,8 @@ function block(decision: Decision, holder: Holder | undefined): void {
   decision.reason = holder === "pinned" ? "pinned_by_user" : holder;
 }
 
-const BLOCKS: readonly string[] = ["dirty", "open", "too_young", "pinned", "unconfirmed"];
-const isBlock = (holder: Holder): holder is Holder & Block => BLOCKS.includes(holder);
+const isBlock = (holder: Holder): holder is Holder & Block =>
+  (BLOCKS as readonly string[]).includes(holder);
 
 /** The others could have left, but were not needed, or the run was stopped before them. */
 function explainRest(

@@ -360,21 +360,33 @@ Deno.test("a log that was given up is followed by a snapshot, and nothing older 
   assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
 });
 
+/** The same store, of which each put is made, with whatever goes with it, by `around`. */
+function withPut(
+  inner: ObjectStore,
+  around: (
+    put: () => ReturnType<ObjectStore["put"]>,
+    key: string,
+  ) => ReturnType<ObjectStore["put"]>,
+): ObjectStore {
+  return new Proxy(inner, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (name !== "put") return typeof value === "function" ? value.bind(target) : value;
+      return (...rest: Parameters<ObjectStore["put"]>) =>
+        around(() => target.put(...rest), rest[0]);
+    },
+  });
+}
+
 Deno.test("changes behind a log that was given up are not applied to a snapshot from before it", async () => {
   let afterPut: () => Promise<void> = () => Promise.resolve();
   await using fixture: ShippingFixture = new ShippingFixture({
     snapshotBytes: 1,
     wrap: (inner) =>
-      new Proxy(inner, {
-        get(target, name) {
-          const value = Reflect.get(target, name);
-          if (name !== "put") return typeof value === "function" ? value.bind(target) : value;
-          return async (...rest: Parameters<ObjectStore["put"]>) => {
-            const result = await target.put(...rest);
-            await afterPut();
-            return result;
-          };
-        },
+      withPut(inner, async (put) => {
+        const result = await put();
+        await afterPut();
+        return result;
       }),
   });
   fixture.write("name", bytes("1"));
@@ -418,15 +430,9 @@ Deno.test("a log that is given up while a snapshot is on its way costs the bucke
     await using fixture: ShippingFixture = new ShippingFixture({
       snapshotBytes: 1,
       wrap: (inner) =>
-        new Proxy(inner, {
-          get(target, name) {
-            const value = Reflect.get(target, name);
-            if (name !== "put") return typeof value === "function" ? value.bind(target) : value;
-            return async (...rest: Parameters<ObjectStore["put"]>) => {
-              if (moment === "manifest" && rest[0].endsWith("-snapshot")) await giveUp();
-              return await target.put(...rest);
-            };
-          },
+        withPut(inner, async (put, key) => {
+          if (moment === "manifest" && key.endsWith("-snapshot")) await giveUp();
+          return await put();
         }),
     });
     fixture.write("old", bytes("1"));

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { readPolicyCopy } from "../../src/metadata/policy_copy.ts";
+import { XattrTable } from "../../src/metadata/xattr_table.ts";
 import { CHUNK } from "../harness/care_fixture.ts";
 import {
   assertSound,
@@ -191,7 +192,7 @@ Deno.test("the policy comes back with the metadata, hidden from programs and nev
       await fixture.ship();
       const { directory } = await recoverFrom(bucket, fixture);
       const database = MetadataDatabase.open({ directory, readOnly: true });
-      const text = readPolicyCopy(database);
+      const text = readPolicyCopy(new XattrTable(database));
       database.close({ clean: false });
       return text;
     };
