@@ -61,7 +61,7 @@ export async function withBucket<T>(
 ): Promise<T> {
   return await withSource(place, (source) =>
     withScratch(async (directory) => {
-      const { notNewest } = await recoverTo(directory, {
+      const { notNewest, plan } = await recoverTo(directory, {
         source,
         storeUrl: place.store,
         progress: place.progress,
@@ -75,10 +75,10 @@ export async function withBucket<T>(
           chunkSize: source.descriptor.chunkSize,
           secrets: source.secrets,
           description: source.store.description,
-          pointMs: source.plan.pointMs,
+          pointMs: plan.pointMs,
           content: undefined,
           notNewest,
-          notes: notesOf(source.plan),
+          notes: notesOf(plan),
           store: () => Promise.resolve(source.store),
           pieces: (inode, range) =>
             tree.pieces(inode, range).map((bucket) => {

@@ -70,6 +70,7 @@ export interface RecoverySource {
   secrets: Secrets | undefined;
   /** The wrapped key that a cache keeps of it. */
   wrapped: Uint8Array<ArrayBuffer> | undefined;
+  /** What is wanted; a damaged snapshot may make another one of it. */
   plan: RecoveryPlan;
 }
 
@@ -89,16 +90,17 @@ export async function recoverFilesystem(request: RecoverRequest): Promise<Recove
       }
       const { lease, result, policy } = await recoverInto(cache, { request, source });
       done = true;
+      const { plan, ...recovered } = result;
       return {
         fileSystem: source.descriptor.fileSystem,
         store: source.store.description,
         cache: cache.path,
-        pointMs: source.plan.pointMs,
-        ...result,
+        pointMs: plan.pointMs,
+        ...recovered,
         milliseconds: systemClock.monotonicMs() - startedMs,
         policy,
         tookOver: lease.tookOver && `${lease.tookOver.user}@${lease.tookOver.machine}`,
-        notes: notesOf(source.plan),
+        notes: notesOf(plan),
       };
     } finally {
       if (done) cache.close();

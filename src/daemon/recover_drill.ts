@@ -42,7 +42,11 @@ export async function drill(
   const startedMs = systemClock.monotonicMs();
   return await withSource(request, (source) =>
     withScratch(async (directory) => {
-      const result = await recoverTo(directory, { source, storeUrl: request.store, ...request });
+      const { plan, ...result } = await recoverTo(directory, {
+        source,
+        storeUrl: request.store,
+        ...request,
+      });
       const database = MetadataDatabase.open({ directory, readOnly: true });
       try {
         const tree = new TreeReader(database);
@@ -54,11 +58,11 @@ export async function drill(
           fileSystem: source.descriptor.fileSystem,
           store: source.store.description,
           cache: request.cache,
-          pointMs: source.plan.pointMs,
+          pointMs: plan.pointMs,
           ...result,
           tookOver: undefined,
           policy: undefined,
-          notes: notesOf(source.plan),
+          notes: notesOf(plan),
           digest: compared?.recovered ?? digestOf(tree),
           compared: compared && {
             digest: compared.live,

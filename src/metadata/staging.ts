@@ -55,6 +55,11 @@ export class Staging {
     }
   }
 
+  /** Forgets all records. */
+  clear(): void {
+    this.#connection.exec("DELETE FROM record");
+  }
+
   get(table: RecordTable, key: number): Uint8Array | undefined {
     return this.#get.get(table, key)?.body as Uint8Array | undefined;
   }

@@ -22,10 +22,10 @@ const FAR_BEHIND_OBJECTS = 1000;
 
 /** Builds a database in an empty directory. Rejects with FormatError, StoreError. */
 export async function buildFollower(options: RecoveryOptions): Promise<void> {
-  const { directory, plan } = options;
+  const { directory } = options;
   const staging = new Staging(`${directory}/staging.db`);
   try {
-    await stage(staging, options);
+    const { plan } = await stage(staging, options);
     const database = MetadataDatabase.create({
       directory,
       fileSystemId: options.fileSystem,

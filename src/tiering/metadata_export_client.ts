@@ -54,8 +54,8 @@ export class MetadataExportClient implements MetadataExportPort {
     return this.#ask("segment", place);
   }
 
-  segmentObject(header: Parameters<MetadataExporter["segmentObject"]>[0]) {
-    return this.#ask("segmentObject", header);
+  segmentObject(request: Parameters<MetadataExporter["segmentObject"]>[0]) {
+    return this.#ask("segmentObject", request);
   }
 
   close(): void {

@@ -16,7 +16,8 @@ import { encodeRecord } from "../format/metadata_records.ts";
 import type { Secrets } from "../format/secrets.ts";
 import type { LoggedKey } from "../metadata/change_log.ts";
 import { ExportReader } from "../metadata/export_reader.ts";
-import type { Random } from "../runtime/random.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { hex, type Random } from "../runtime/random.ts";
 import { METADATA_LIMITS as LIMITS, SEGMENT_KEYS } from "./metadata_limits.ts";
 
 /** What all objects say of themselves. */
@@ -26,8 +27,6 @@ export interface ExportHeader {
   epoch: number;
   first: number;
   last: number;
-  /** Wall clock, ms. */
-  timeMs: number;
 }
 
 export interface ChangesRequest extends ExportHeader {
@@ -54,6 +53,12 @@ export interface SegmentFacts {
   content: Uint8Array<ArrayBuffer>;
 }
 
+/** Which object of a segment is wanted. */
+export interface SegmentRequest extends ExportHeader {
+  /** Of the segment that was asked for last. */
+  content: Uint8Array;
+}
+
 export interface MetadataExportPort {
   /** Keys that wait, counted up to `limit`. */
   unshipped(limit: number): Promise<number>;
@@ -61,8 +66,11 @@ export interface MetadataExportPort {
   changes(request: ChangesRequest): Promise<ChangesObject[]>;
   /** The next segment of a table behind a key; undefined at its end. */
   segment(place: { table: RecordTable; after: number }): Promise<SegmentFacts | undefined>;
-  /** The object of the segment that was asked for last. */
-  segmentObject(header: ExportHeader): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * The object of the segment that was asked for last. Rejects where that one has other content: two
+   * who ask by turns would get each other's.
+   */
+  segmentObject(request: SegmentRequest): Promise<Uint8Array<ArrayBuffer>>;
   close(): void;
 }
 
@@ -88,16 +96,18 @@ export class MetadataExporter {
   readonly #reader: ExportReader;
   readonly #limits: ExportLimits;
   readonly #secrets: ExportSecrets | undefined;
-  #segment: { payload: Uint8Array; count: number } | undefined;
+  readonly #clock: Clock;
+  #segment: { payload: Uint8Array; count: number; content: Uint8Array } | undefined;
 
   /** Other limits than the usual ones are for tests. */
   constructor(
     directory: string,
-    options: { limits?: Partial<ExportLimits>; secrets?: ExportSecrets } = {},
+    options: { clock: Clock; limits?: Partial<ExportLimits>; secrets?: ExportSecrets },
   ) {
     this.#reader = new ExportReader(directory);
     this.#limits = { ...LIMITS, SEGMENT_KEYS, ...options.limits };
     this.#secrets = options.secrets;
+    this.#clock = options.clock;
   }
 
   unshipped(limit: number): number {
@@ -105,7 +115,7 @@ export class MetadataExporter {
   }
 
   changes(request: ChangesRequest): ChangesObject[] {
-    const { payloads, complete } = this.#reader.read(() => this.#readChanges());
+    const { payloads, complete, timeMs } = this.#reader.read(() => this.#readChanges());
     const objects: ChangesObject[] = [];
     let { previous } = request;
     for (const [i, { payload, keys }] of payloads.entries()) {
@@ -113,6 +123,7 @@ export class MetadataExporter {
       const { bytes, hash } = encodeMetadataObject(
         {
           ...request,
+          timeMs,
           kind: MetadataKind.CHANGES,
           complete: complete && isLast,
           restart: request.restart && i === 0,
@@ -130,13 +141,20 @@ export class MetadataExporter {
   }
 
   /** In one read transaction, so that all rows are of the same moment. */
-  #readChanges(): { payloads: { payload: Uint8Array; keys: LoggedKey[] }[]; complete: boolean } {
+  #readChanges(): {
+    payloads: { payload: Uint8Array; keys: LoggedKey[] }[];
+    complete: boolean;
+    timeMs: number;
+  } {
     const payloads: { payload: Uint8Array; keys: LoggedKey[] }[] = [];
     const startedMs = performance.now();
+    // The first query settles which moment is read: nothing that happens later is told as of this time.
+    this.#reader.unshipped(1);
+    const timeMs = Math.floor(this.#clock.wallMs());
     let after: LoggedKey | undefined;
     for (let total = 0;;) {
       const keys = this.#reader.changes(after, this.#limits.OBJECT_KEYS);
-      if (keys.length === 0) return { payloads, complete: true };
+      if (keys.length === 0) return { payloads, complete: true, timeMs };
       const into = new ByteWriter();
       let count = 0;
       for (const key of keys) {
@@ -149,11 +167,11 @@ export class MetadataExporter {
       after = taken.at(-1);
       total += count;
       if (count === keys.length && keys.length < this.#limits.OBJECT_KEYS) {
-        return { payloads, complete: true };
+        return { payloads, complete: true, timeMs };
       }
       const spentMs = performance.now() - startedMs;
       if (total >= this.#limits.GROUP_KEYS || spentMs >= this.#limits.READ_MS) {
-        return { payloads, complete: this.#reader.changes(after, 1).length === 0 };
+        return { payloads, complete: this.#reader.changes(after, 1).length === 0, timeMs };
       }
     }
   }
@@ -171,16 +189,21 @@ export class MetadataExporter {
         if (isBorder(key, average) || into.length >= this.#limits.SEGMENT_BYTES) break;
       }
       const payload = into.finish();
-      this.#segment = { payload, count };
-      return { first: keys[0], last: keys[count - 1], count, content: sha256(payload) };
+      const content = sha256(payload);
+      this.#segment = { payload, count, content };
+      return { first: keys[0], last: keys[count - 1], count, content };
     });
   }
 
-  segmentObject(header: ExportHeader): Uint8Array<ArrayBuffer> {
-    const { payload, count } = this.#segment!;
+  segmentObject({ content, ...header }: SegmentRequest): Uint8Array<ArrayBuffer> {
+    if (this.#segment === undefined || hex(this.#segment.content) !== hex(content)) {
+      throw new Error("another segment was read in the meantime; no object is made of this one");
+    }
+    const { payload, count } = this.#segment;
     return encodeMetadataObject(
       {
         ...header,
+        timeMs: Math.floor(this.#clock.wallMs()),
         kind: MetadataKind.SEGMENT,
         complete: false,
         restart: false,

@@ -1,6 +1,7 @@
 /** Entry of the metadata isolate: reads rows and makes objects of them, one request at a time. */
 /// <reference lib="deno.worker" />
 import { Secrets } from "../format/secrets.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { systemRandom } from "../runtime/random.ts";
 import type { MetadataAnswer, MetadataOpening, MetadataRequest } from "./metadata_export_client.ts";
 import { MetadataExporter } from "./metadata_exporter.ts";
@@ -24,6 +25,7 @@ self.onmessage = ({ data }: MessageEvent<MetadataOpening | MetadataRequest>) => 
   let answer: MetadataAnswer;
   try {
     exporter ??= new MetadataExporter(opening!.directory, {
+      clock: systemClock,
       secrets: secrets && { secrets, random: systemRandom },
     });
     // The pairs of call and argument are checked where they are sent.

@@ -68,6 +68,8 @@ export class MetadataShipper {
   readonly #shipping = new Line();
   /** The log is not given up while it is read: what went would look shipped. Never waits for the bucket. */
   readonly #reading = new Line();
+  /** Snapshots are taken one after the other: one that is under way serves everybody who wants one. */
+  readonly #snapshotting = new Line();
   #behindKeys = 0;
   #behindSinceMs: number | undefined;
   #behindSinceMonotonicMs = 0;
@@ -251,7 +253,6 @@ export class MetadataShipper {
       epoch: this.#right!.epoch,
       first: options.state.head.sequence,
       last: options.readingSequence - 1,
-      timeMs: Math.floor(this.#tiering.clock.wallMs()),
     };
   }
 
@@ -306,11 +307,16 @@ export class MetadataShipper {
     }
   }
 
-  /** Takes a snapshot, and another one where the log was given up in the meantime. */
-  async #snapshot(): Promise<void> {
-    while (!await this.#trySnapshot()) {
-      this.#tiering.log("info", "the log was given up while a snapshot was taken; it begins anew");
-    }
+  /** Takes a snapshot where one is due, and another one where the log was given up in the meantime. */
+  #snapshot(): Promise<void> {
+    return this.#snapshotting.run(async () => {
+      while (this.#snapshotDue() && !await this.#trySnapshot()) {
+        this.#tiering.log(
+          "info",
+          "the log was given up while a snapshot was taken; it begins anew",
+        );
+      }
+    });
   }
 
   async #trySnapshot(): Promise<boolean> {
@@ -327,6 +333,7 @@ export class MetadataShipper {
       header,
       secrets: secrets && { secrets, random },
       state,
+      timeMs: Math.floor(clock.wallMs()),
       catchUp: async () => {
         const head = await this.#shipping.run(() => this.#shipChanges());
         return this.#state!.restarts === state.restarts ? head : undefined;

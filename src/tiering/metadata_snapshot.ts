@@ -41,6 +41,8 @@ export async function takeSnapshot(parts: {
   /** Of an encrypted file system. */
   secrets: ExportSecrets | undefined;
   state: ShippingState;
+  /** Wall clock, ms, before the first row is read. */
+  timeMs: number;
   catchUp: () => Promise<MetadataHead | undefined>;
 }): Promise<SnapshotResult | undefined> {
   const { sender, exporter, header, state, secrets } = parts;
@@ -55,7 +57,7 @@ export async function takeSnapshot(parts: {
       const content = hex(found.content);
       let entry = known.get(`${table} ${found.first} ${content}`);
       if (entry === undefined) {
-        const bytes = await exporter.segmentObject(header);
+        const bytes = await exporter.segmentObject({ ...header, content: found.content });
         const { first, last } = header;
         const key = await sender.put({ kind: "segment", epoch: header.epoch, first, last }, bytes);
         entry = { table, ...found, key, bytes: bytes.length };
@@ -78,6 +80,7 @@ export async function takeSnapshot(parts: {
       ...header,
       first,
       last,
+      timeMs: parts.timeMs,
       kind: MetadataKind.SNAPSHOT,
       complete: true,
       restart: false,

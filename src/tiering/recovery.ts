@@ -13,7 +13,7 @@ import { ChangeLog } from "../metadata/change_log.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type NotNewest, Rebuild, REBUILD_ORDER } from "../metadata/rebuild.ts";
 import { Staging } from "../metadata/staging.ts";
-import type { ObjectStore } from "../object_store/object_store.ts";
+import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { parallel, readMetadataObject } from "./metadata_series.ts";
 import type { RecoveryPlan } from "./recovery_plan.ts";
@@ -40,6 +40,8 @@ export interface RecoveryOptions {
 }
 
 export interface RecoveryResult {
+  /** The plan that was carried out: another one than was wanted where its snapshot is damaged. */
+  plan: RecoveryPlan;
   files: number;
   notNewest: NotNewest[];
   /** Objects of metadata that were read, and their bytes. */
@@ -54,26 +56,51 @@ const SEGMENTS_AT_ONCE = 16;
 export async function recoverMetadata(options: RecoveryOptions): Promise<RecoveryResult> {
   const staging = new Staging(`${options.directory}/staging.db`);
   try {
-    const { objects, bytes } = await stage(staging, options);
-    return { ...build(staging, options), objects, bytes };
+    const { plan, objects, bytes } = await stage(staging, options);
+    return { ...build(staging, { ...options, plan }), plan, objects, bytes };
   } finally {
     staging.close();
   }
 }
 
-/** Downloads all metadata of a plan. Rejects with FormatError, StoreError. */
-export async function stage(
-  staging: Staging,
-  options: RecoveryOptions,
-): Promise<{ objects: number; bytes: number }> {
-  const { plan, onProgress = () => {} } = options;
-  let objects = 0;
-  let bytes = 0;
+interface Staged {
+  /** What was downloaded in the end. */
+  plan: RecoveryPlan;
+  objects: number;
+  bytes: number;
+}
+
+/** A segment of a snapshot that is not what the snapshot means, or not there. */
+class SegmentError extends Error {}
+
+/**
+ * Downloads all metadata of a plan, or of the next best one where a segment of its snapshot cannot be
+ * used. Rejects with FormatError, StoreError; with UserError where no plan is left.
+ */
+export async function stage(staging: Staging, options: RecoveryOptions): Promise<Staged> {
+  const staged: Staged = { plan: options.plan, objects: 0, bytes: 0 };
   const count = (length: number) => {
-    objects++;
-    bytes += length;
-    onProgress(bytes);
+    staged.objects++;
+    staged.bytes += length;
+    options.onProgress?.(staged.bytes);
   };
+  for (;;) {
+    try {
+      await stagePlan(staging, { ...options, plan: staged.plan, count });
+      return staged;
+    } catch (error) {
+      if (!(error instanceof SegmentError)) throw error;
+      staging.clear();
+      staged.plan = await staged.plan.withoutSnapshot(error.message);
+    }
+  }
+}
+
+async function stagePlan(
+  staging: Staging,
+  options: RecoveryOptions & { count: (bytes: number) => void },
+): Promise<void> {
+  const { plan, count } = options;
   const segments = plan.snapshot?.manifest.segments ?? [];
   for (let at = 0; at < segments.length; at += SEGMENTS_AT_ONCE) {
     const some = segments.slice(at, at + SEGMENTS_AT_ONCE);
@@ -86,14 +113,21 @@ export async function stage(
     staging.apply(readRecords(object.payload));
     count(listed.bytes);
   }
-  return { objects, bytes };
 }
 
 async function readSegment(segment: SegmentEntry, options: RecoveryOptions): Promise<Uint8Array> {
-  const object: MetadataObject = await readMetadataObject(options.store, segment.key, options);
+  let object: MetadataObject;
+  try {
+    object = await readMetadataObject(options.store, segment.key, options);
+  } catch (error) {
+    const unusable = error instanceof FormatError ||
+      (error instanceof StoreError && (error.kind === "missing" || error.kind === "corrupt"));
+    if (!unusable) throw error;
+    throw new SegmentError(error.message, { cause: error });
+  }
   const content = createHash("sha256").update(object.payload).digest();
   if (object.kind !== MetadataKind.SEGMENT || !content.equals(segment.content)) {
-    throw new FormatError("corrupt", `${segment.key} is not the segment that its snapshot means`);
+    throw new SegmentError(`${segment.key} is not the segment that its snapshot means`);
   }
   return object.payload;
 }

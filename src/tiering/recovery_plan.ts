@@ -33,6 +33,8 @@ export interface RecoveryPlan {
   incomplete: number;
   /** What else there is to say, for people. */
   notes: string[];
+  /** The next best plan, where a segment of this one's snapshot cannot be used; rejects as this one did. */
+  withoutSnapshot(reason: string): Promise<RecoveryPlan>;
 }
 
 interface Parts {
@@ -51,12 +53,29 @@ interface Parts {
 export async function planRecovery(
   parts: Parts & { atMs?: number },
 ): Promise<RecoveryPlan> {
+  return await planWithout(new Set(), { ...parts, notes: [] });
+}
+
+/** `damaged`: keys of snapshots that are passed over. */
+async function planWithout(
+  damaged: ReadonlySet<string>,
+  parts: Parts & { atMs?: number; notes: string[] },
+): Promise<RecoveryPlan> {
   const listed = await listMetadata(parts.store, parts);
   const changes = listed.filter(({ kind }) => kind === "changes");
-  const notes: string[] = [];
+  const notes = [...parts.notes];
   for (const candidate of [...newestFirst(listed), undefined]) {
-    const plan = await planFrom(candidate, { ...parts, changes, notes });
-    if (plan !== undefined) return plan;
+    if (candidate !== undefined && damaged.has(candidate.key)) continue;
+    const plan = await planFrom(candidate, { ...parts, listed: listed.length, changes, notes });
+    if (plan === undefined) continue;
+    return {
+      ...plan,
+      withoutSnapshot(reason) {
+        const key = plan.snapshot!.key;
+        const noted = [...parts.notes, `snapshot ${key} cannot be used: ${reason}`];
+        return planWithout(new Set([...damaged, key]), { ...parts, notes: noted });
+      },
+    };
   }
   throw new UserError(
     parts.atMs === undefined
@@ -76,9 +95,9 @@ function newestFirst(listed: ListedMetadata[]): ListedMetadata[] {
 /** The plan that begins with this snapshot, or with nothing; undefined where it leads nowhere. */
 async function planFrom(
   candidate: ListedMetadata | undefined,
-  parts: Parts & { atMs?: number; changes: ListedMetadata[]; notes: string[] },
-): Promise<RecoveryPlan | undefined> {
-  const { store, signal, atMs = Infinity, changes, notes } = parts;
+  parts: Parts & { atMs?: number; listed: number; changes: ListedMetadata[]; notes: string[] },
+): Promise<Omit<RecoveryPlan, "withoutSnapshot"> | undefined> {
+  const { store, signal, atMs = Infinity, listed, changes, notes } = parts;
   let snapshot: RecoveryPlan["snapshot"];
   if (candidate !== undefined) {
     try {
@@ -101,7 +120,7 @@ async function planFrom(
     ? changes
     : changes.filter(({ last }) => last >= candidate.first - 1);
   const links = await readLinks(store, later, parts);
-  if (candidate === undefined && links.length > 0 && !links.some(isFirst)) {
+  if (candidate === undefined && listed > 0 && !links.some(isFirst)) {
     // What was there has gone, for a snapshot that cannot be used: that is not an empty file system.
     notes.push("the first objects of changes are not there any more");
     return undefined;

@@ -166,7 +166,7 @@ export class CareFixture {
     this.kernel.init();
     this.port = this.#makePort();
     const { exportLimits: limits, secrets } = options;
-    this.exporter = new PromptExporter(this.cache, { limits, secrets });
+    this.exporter = new PromptExporter(this.cache, { clock: this.clock, limits, secrets });
     const random = new SeededRandom(options.seed ?? 7);
     const log = (level: string, message: string, fields?: Record<string, unknown>) =>
       void this.log.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`);

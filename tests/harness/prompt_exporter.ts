@@ -1,5 +1,6 @@
 /** The metadata exporter without an isolate, for simulated clocks; reads the same database files. */
 import type { Secrets } from "../../src/format/secrets.ts";
+import { type Clock, systemClock } from "../../src/runtime/clock.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import {
   type ChangesObject,
@@ -9,6 +10,8 @@ import {
 } from "../../src/tiering/metadata_exporter.ts";
 
 export interface PromptExporterOptions {
+  /** Of the times that objects tell; the system's unless given. */
+  clock?: Clock;
   limits?: Partial<ExportLimits>;
   /** Of an encrypted file system. */
   secrets?: Secrets;
@@ -36,8 +39,9 @@ export class PromptExporter implements MetadataExportPort {
   }
 
   #open(): MetadataExporter {
-    const { limits, secrets } = this.#options;
+    const { clock = systemClock, limits, secrets } = this.#options;
     return new MetadataExporter(this.#directory, {
+      clock,
       limits,
       secrets: secrets && { secrets, random: systemRandom },
     });
@@ -59,8 +63,8 @@ export class PromptExporter implements MetadataExportPort {
     return this.#ask("segment", (inner) => inner.segment(place));
   }
 
-  segmentObject(header: Parameters<MetadataExporter["segmentObject"]>[0]) {
-    return this.#ask("segmentObject", (inner) => inner.segmentObject(header));
+  segmentObject(request: Parameters<MetadataExporter["segmentObject"]>[0]) {
+    return this.#ask("segmentObject", (inner) => inner.segmentObject(request));
   }
 
   close(): void {

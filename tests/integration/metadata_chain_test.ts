@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Errno } from "../../src/domain/errno.ts";
 import { FsError } from "../../src/domain/errors.ts";
+import { RecordTable } from "../../src/domain/metadata_rows.ts";
 import {
   decodeMetadataObject,
   encodeMetadataObject,
@@ -414,6 +415,67 @@ Deno.test("changes behind a log that was given up are not applied to a snapshot 
   await fixture.ship();
   assert(looks > 3, `${looks} looks`);
   assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
+});
+
+Deno.test("two who wanted a snapshot at a time mixed its segments: no recovery could use it", async () => {
+  await using fixture = new ShippingFixture();
+  for (let i = 0; i < 50; i++) fixture.write(`file ${i}`, bytes(`${i}`));
+  await fixture.ship();
+  await fixture.port.call("metadataRestart", {});
+  const { shipper } = fixture.engine;
+  await fixture.clock.until(Promise.all([shipper!.shipAll(), shipper!.shipAll()]));
+  const keys = (await keysOf(fixture.bucket)).map(({ key }) => key);
+  assert.equal(keys.filter((key) => key.endsWith("-snapshot")).length, 1);
+  const { directory, plan, result } = await recoverFrom(fixture.bucket, fixture);
+  Deno.removeSync(directory, { recursive: true });
+  assert.deepEqual([result.plan.snapshot, result.plan.notes], [plan.snapshot, []]);
+  assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
+});
+
+Deno.test("a segment is not made of what another reader has asked for", async () => {
+  await using fixture = new ShippingFixture();
+  fixture.write("file", bytes("1"));
+  await fixture.ship();
+  const { exporter } = fixture;
+  const inodes = (await exporter.segment({ table: RecordTable.INODE, after: 0 }))!;
+  await exporter.segment({ table: RecordTable.DENTRY, after: 0 });
+  const header = { fileSystem: fromHex(FILE_SYSTEM), epoch: 1, first: 0, last: 0 };
+  await assert.rejects(
+    exporter.segmentObject({ ...header, content: inodes.content }),
+    /another segment was read in the meantime/,
+  );
+});
+
+Deno.test("a snapshot with a damaged segment is passed over for what is older, as long as that is there", async () => {
+  await using fixture = new ShippingFixture({ snapshotBytes: 1 });
+  const { bucket } = fixture;
+  for (const name of ["one", "two"]) {
+    fixture.write(name, bytes(name));
+    await fixture.ship();
+    await fixture.pass(10_000);
+  }
+  const newest = (await recoverFrom(bucket, fixture)).plan.snapshot!;
+  const { key } = newest.manifest.segments.at(-1)!;
+  const { versionId } = await bucket.head(key);
+  const body = await bucket.get(key);
+  await bucket.delete(key, versionId);
+  for (const damage of ["missing", "flipped"]) {
+    if (damage === "flipped") {
+      body[130] ^= 1;
+      await bucket.put(key, body);
+    }
+    const { directory, result } = await recoverFrom(bucket, fixture);
+    Deno.removeSync(directory, { recursive: true });
+    assert.notEqual(result.plan.snapshot?.key, newest.key);
+    assert.match(result.plan.notes.join(), new RegExp(`snapshot ${newest.key} cannot be used: `));
+    assert.deepEqual(await recoveredTree(fixture), treeOf(fixture.database));
+  }
+  // With nothing else left that is not an empty file system.
+  for (const { key } of await keysOf(bucket)) {
+    if (key === newest.key || key.endsWith("-segment")) continue;
+    await bucket.delete(key, (await bucket.head(key)).versionId);
+  }
+  await assert.rejects(recoverFrom(bucket, fixture), /cannot be put together/);
 });
 
 Deno.test("a log that is given up while a snapshot is on its way costs the bucket no change", async () => {
