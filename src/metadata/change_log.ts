@@ -3,7 +3,7 @@
  * the bucket is. Owns the table `changes` and the settings `metadata_*`; the log itself is kept by the
  * schema's triggers. Callers hold the transaction.
  */
-import type { RecordTable } from "../domain/metadata_rows.ts";
+import { RecordTable } from "../domain/metadata_rows.ts";
 import type { MetadataDatabase } from "./database.ts";
 
 /** The last object of changes that the bucket has confirmed. */
@@ -117,6 +117,15 @@ export class ChangeLog {
   restart(): void {
     this.#database.statement("DELETE FROM changes").run();
     this.update({ restart: true, snapshotDue: true, restarts: this.state().restarts + 1 });
+  }
+
+  /** What the bucket holds cannot be used: the next snapshot takes nothing over from the one before. */
+  sendAnew(): void {
+    this.restart();
+    // One row at least, so that it is sent although nothing changes.
+    this.#database.statement("INSERT INTO changes VALUES (?, 1, (SELECT sequence FROM total))")
+      .run(RecordTable.INODE);
+    this.update({ snapshot: undefined, snapshotBytes: 0 });
   }
 
   /** A snapshot has been confirmed. It replaces what was given up, but not what was given up since. */

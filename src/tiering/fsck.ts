@@ -4,6 +4,7 @@
  * what one statement can answer, asks twice before it complains, and says what it left out. Repairs
  * only what follows from other rows or from the bucket; never deletes what somebody might want.
  */
+import { ChangeLog } from "../metadata/change_log.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import {
   IntegrityChecks,
@@ -18,6 +19,7 @@ import { checkContent, type ContentFaults } from "./fsck_content.ts";
 import { type DeepOptions, verifyPacks } from "./fsck_deep.ts";
 import { verifyLocal } from "./fsck_local.ts";
 import { type FsckReport, ReportBuilder } from "./fsck_report.ts";
+import { checkMetadata, METADATA_CHECK } from "./fsck_metadata.ts";
 import { checkStore } from "./fsck_store.ts";
 
 export interface FsckOptions {
@@ -93,6 +95,8 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
   }
   onProgress?.("packs in the bucket");
   await checkStore({ store, database, builder, signal });
+  onProgress?.("metadata in the bucket");
+  await checkMetadata({ store, database, builder, deep: options.deep, signal });
   if (options.deep !== undefined) {
     const check = builder.begin("deep", "every chunk in the bucket has the bytes that its id says");
     builder.report.deep = await verifyPacks({
@@ -199,6 +203,10 @@ function repair(database: MetadataDatabase, { builder, content }: Checked): stri
   for (const { inode, length } of content.short) evicted += repairs.evictMissing(inode, length);
   const unsaved = wanted.delete("clean") ? [...builder.faulty.get("clean") ?? []] : [];
   const done = repairs.repair(wanted, unsaved);
+  if (builder.report.checks.some(({ name, problems }) => name === METADATA_CHECK && problems > 0)) {
+    database.transaction(() => new ChangeLog(database).sendAnew());
+    done.push("metadata: the next mount sends all of it anew");
+  }
   if (evicted > 0) done.push(`content: ${evicted} chunks will be recalled from the bucket`);
   for (const path of content.garbage) Deno.removeSync(path);
   if (content.garbage.length > 0) {

@@ -4,7 +4,6 @@
  * snapshot counts only once all of it has been read, verified, and found to lead to the present head.
  * Reads only.
  */
-import { createHash } from "node:crypto";
 import { UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { LEASE_PREFIX, parseMetadataKey } from "../format/keys.ts";
@@ -24,6 +23,7 @@ import {
   parallel,
   readLinks,
   readMetadataObject,
+  readSegment,
 } from "./metadata_series.ts";
 
 export interface RetirementOptions {
@@ -181,18 +181,15 @@ async function assertSegments(
   { listed, options }: { listed: Named[]; options: RetirementOptions },
 ): Promise<void> {
   const lengths = new Map(listed.map(({ key, bytes }) => [key, bytes]));
-  await parallel(manifest.segments, async ({ key, bytes, content }) => {
+  await parallel(manifest.segments, async (segment) => {
+    const { key, bytes } = segment;
     if (lengths.get(key) !== bytes) {
       throw new FormatError(
         "corrupt",
         `${key} has ${lengths.get(key) ?? "no"} bytes, not ${bytes}`,
       );
     }
-    const object = await readMetadataObject(options.store, key, options);
-    const hash = createHash("sha256").update(object.payload).digest();
-    if (object.kind !== MetadataKind.SEGMENT || !hash.equals(content)) {
-      throw new FormatError("corrupt", `${key} is not the segment that its snapshot means`);
-    }
+    await readSegment(segment, options);
   });
 }
 

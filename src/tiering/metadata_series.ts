@@ -2,6 +2,7 @@
  * The chain of metadata objects in a bucket: what is there, and which objects count. An object counts
  * unless a later epoch has claimed the bucket without it (docs/FORMAT.md, "The chain"). Reads only.
  */
+import { createHash } from "node:crypto";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import {
@@ -16,6 +17,7 @@ import {
   MetadataKind,
   type MetadataObject,
 } from "../format/metadata_object.ts";
+import type { SegmentEntry } from "../format/metadata_snapshot.ts";
 import type { Secrets } from "../format/secrets.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import { hex } from "../runtime/random.ts";
@@ -101,6 +103,35 @@ export async function readMetadataObject(
   }
   if (options.secrets !== undefined) requireName(object, key);
   return object;
+}
+
+/** A segment of a snapshot that is not what the snapshot means, or not there. */
+export class SegmentError extends FormatError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("corrupt", message, options);
+  }
+}
+
+/** The records of a segment. Rejects with SegmentError, StoreError. */
+export async function readSegment(
+  segment: SegmentEntry,
+  options: MetadataSource & { store: ObjectStore },
+): Promise<Uint8Array> {
+  let object: MetadataObject;
+  try {
+    object = await readMetadataObject(options.store, segment.key, options);
+  } catch (error) {
+    // What a newer version wrote is no reason to go back to something older.
+    const unusable = (error instanceof FormatError && error.kind === "corrupt") ||
+      (error instanceof StoreError && error.kind === "missing");
+    if (!unusable) throw error;
+    throw new SegmentError(error.message, { cause: error });
+  }
+  const content = createHash("sha256").update(object.payload).digest();
+  if (object.kind !== MetadataKind.SEGMENT || !content.equals(segment.content)) {
+    throw new SegmentError(`${segment.key} is not the segment that its snapshot means`);
+  }
+  return object.payload;
 }
 
 /** What is encrypted is authentic under a name that says what it says. */

@@ -2,20 +2,17 @@
  * Carries out a recovery plan: downloads metadata, and nothing else, and makes a database of it in an
  * empty directory. Everything in it is evicted; the next mount begins a new line of metadata upon it.
  */
-import { createHash } from "node:crypto";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import { decodeRecord, readRecords } from "../format/metadata_record_reader.ts";
-import { MetadataKind, type MetadataObject } from "../format/metadata_object.ts";
-import type { SegmentEntry } from "../format/metadata_snapshot.ts";
 import type { Secrets } from "../format/secrets.ts";
 import { ChangeLog } from "../metadata/change_log.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { type NotNewest, Rebuild, REBUILD_ORDER } from "../metadata/rebuild.ts";
 import { Staging } from "../metadata/staging.ts";
-import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
+import type { ObjectStore } from "../object_store/object_store.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { parallel, readMetadataObject } from "./metadata_series.ts";
+import { parallel, readSegment, SegmentError } from "./metadata_series.ts";
 import type { RecoveryPlan } from "./recovery_plan.ts";
 
 export interface RecoveryOptions {
@@ -70,9 +67,6 @@ interface Staged {
   bytes: number;
 }
 
-/** A segment of a snapshot that is not what the snapshot means, or not there. */
-class SegmentError extends Error {}
-
 /**
  * Downloads all metadata of a plan, or of the next best one where a segment of its snapshot cannot be
  * used. Rejects with FormatError, StoreError; with UserError where no plan is left.
@@ -113,23 +107,6 @@ async function stagePlan(
     staging.apply(readRecords(object.payload));
     count(listed.bytes);
   }
-}
-
-async function readSegment(segment: SegmentEntry, options: RecoveryOptions): Promise<Uint8Array> {
-  let object: MetadataObject;
-  try {
-    object = await readMetadataObject(options.store, segment.key, options);
-  } catch (error) {
-    const unusable = error instanceof FormatError ||
-      (error instanceof StoreError && (error.kind === "missing" || error.kind === "corrupt"));
-    if (!unusable) throw error;
-    throw new SegmentError(error.message, { cause: error });
-  }
-  const content = createHash("sha256").update(object.payload).digest();
-  if (object.kind !== MetadataKind.SEGMENT || !content.equals(segment.content)) {
-    throw new SegmentError(`${segment.key} is not the segment that its snapshot means`);
-  }
-  return object.payload;
 }
 
 function build(

@@ -1,0 +1,134 @@
+/** fsck tells whether the bucket's metadata could be recovered from; a repair has it sent anew. */
+import assert from "node:assert/strict";
+import { type MetadataName, parseMetadataKey } from "../../src/format/keys.ts";
+import { MetadataDatabase } from "../../src/metadata/database.ts";
+import type { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { fsck } from "../../src/tiering/fsck.ts";
+import type { FsckReport } from "../../src/tiering/fsck_report.ts";
+import { recoverFrom, scratch, ShippingFixture, treeOf } from "../harness/recovery_fixture.ts";
+
+const bytes = (value: string) => new TextEncoder().encode(value);
+
+async function check(
+  { cache, bucket }: ShippingFixture,
+  { repair = false, deep = false } = {},
+): Promise<{ result: string | undefined; found: string[]; report: FsckReport }> {
+  const database = MetadataDatabase.open({ directory: cache, readOnly: !repair });
+  try {
+    const report = await fsck({
+      cache,
+      database,
+      mounted: false,
+      store: bucket,
+      repair,
+      deep: deep
+        ? {
+          secrets: undefined,
+          share: 1,
+          pick: () => 0,
+          bytesPerSecond: undefined,
+          after: 0,
+          onVerified: () => {},
+          onDamage: () => {},
+        }
+        : undefined,
+      clock: systemClock,
+      signal: new AbortController().signal,
+    });
+    const entry = report.checks.find(({ name }) => name === "metadata");
+    const findings = report.findings.filter((finding) => finding.check === "metadata");
+    return { result: entry?.result, found: findings.map(({ what }) => what), report };
+  } finally {
+    database.close({ clean: repair });
+  }
+}
+
+/** A cache that was unmounted, with a snapshot in the bucket and an object of changes behind it. */
+async function shipped(): Promise<ShippingFixture> {
+  const zero = new ShippingFixture();
+  for (let i = 0; i < 40; i++) zero.write(`file ${i}`, bytes(`${i}`));
+  await zero.ship();
+  await zero.port.call("metadataRestart", {});
+  await zero.ship();
+  zero.write("later", bytes("later"));
+  await zero.ship();
+  await zero.end();
+  return zero;
+}
+
+async function remove(bucket: MemoryObjectStore, key: string): Promise<void> {
+  await bucket.delete(key, (await bucket.head(key)).versionId);
+}
+
+async function keyOf(bucket: MemoryObjectStore, kind: MetadataName["kind"]): Promise<string> {
+  const keys: string[] = [];
+  for await (const { key } of bucket.list("metadata/")) {
+    if (parseMetadataKey(key)?.kind === kind) keys.push(key);
+  }
+  return keys.at(-1)!;
+}
+
+async function flip(bucket: MemoryObjectStore, key: string): Promise<void> {
+  const body = await bucket.get(key);
+  await remove(bucket, key);
+  body[130] ^= 1;
+  await bucket.put(key, body);
+}
+
+Deno.test("metadata that a recovery can use has no problem", async () => {
+  await using zero = await shipped();
+  for (const deep of [false, true]) {
+    const { result, found, report } = await check(zero, { deep });
+    assert.deepEqual([result, found, report.problems], ["ok", [], 0]);
+  }
+});
+
+const DAMAGES: { what: string; kind: MetadataName["kind"]; missing: boolean; plain: boolean }[] = [
+  { what: "a manifest is missing", kind: "snapshot", missing: true, plain: true },
+  { what: "a manifest is damaged", kind: "snapshot", missing: false, plain: false },
+  { what: "a segment is missing", kind: "segment", missing: true, plain: false },
+  { what: "a segment is damaged", kind: "segment", missing: false, plain: false },
+];
+
+for (const { what, kind, missing, plain } of DAMAGES) {
+  Deno.test(`${what} in the bucket's metadata: found, and sent anew after a repair`, async () => {
+    await using zero = await shipped();
+    const { bucket, clock } = zero;
+    await (missing ? remove : flip)(bucket, await keyOf(bucket, kind));
+    assert.equal((await check(zero)).result, plain ? "problems" : "ok");
+    const { result, found } = await check(zero, { deep: true });
+    assert.equal(result, "problems", found.join());
+    const { report } = await check(zero, { deep: true, repair: true });
+    assert.deepEqual([report.left, report.repaired], [
+      0,
+      ["metadata: the next mount sends all of it anew"],
+    ]);
+    assert.equal((await check(zero)).result, "skipped");
+
+    // Each fixture takes its own cache away.
+    const cache = scratch();
+    assert(new Deno.Command("cp", { args: ["-a", `${zero.cache}/.`, cache] }).outputSync().success);
+    await using again = new ShippingFixture({ clock, bucket, cache });
+    await again.pass(120_000);
+    const { directory, result: recovered } = await recoverFrom(bucket, again);
+    try {
+      assert.deepEqual(recovered.plan.notes, []);
+      const database = MetadataDatabase.open({ directory, readOnly: true });
+      assert.deepEqual(treeOf(database), treeOf(again.database));
+      database.close({ clean: false });
+    } finally {
+      Deno.removeSync(directory, { recursive: true });
+    }
+    await again.end();
+    assert.deepEqual((await check(again, { deep: true })).found, []);
+  });
+}
+
+Deno.test("the last object of changes is gone: found without reading anything", async () => {
+  await using zero = await shipped();
+  await remove(zero.bucket, await keyOf(zero.bucket, "changes"));
+  const { result, found } = await check(zero);
+  assert.equal(result, "problems");
+  assert.match(found.join(), /^metadata\/.* is not in the bucket/);
+});
