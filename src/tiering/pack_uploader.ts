@@ -146,9 +146,12 @@ export class PackUploader {
       ),
     });
     first.forEach(({ target }, i) => target.settle(placed[i]));
-    // Targets that joined while the pack was being recorded, and those beyond one transaction.
-    for (let at = first.length; at < pack.targets.length; at += size) {
-      await this.#stageMore(pack, pack.targets.slice(at, at + size));
+    // Targets that joined while the pack was being recorded, and those beyond one transaction. More may
+    // join while these are bound: so it goes on behind those that were taken, however few they were.
+    for (let at = first.length; at < pack.targets.length;) {
+      const rest = pack.targets.slice(at, at + size);
+      at += rest.length;
+      await this.#stageMore(pack, rest);
     }
   }
 
