@@ -8,7 +8,7 @@ import { decodeRecord, type RawRecord, readRecords } from "../format/metadata_re
 import type { Secrets } from "../format/secrets.ts";
 import type { MetadataHead } from "../metadata/change_log.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { describe, type Log } from "./context.ts";
 import { placeBefore } from "./metadata_head.ts";
 import {
@@ -18,6 +18,7 @@ import {
   listMetadata,
   readLinks,
 } from "./metadata_series.ts";
+import { Wakeup } from "./wakeup.ts";
 
 export interface FollowReport {
   /** Time of the last state that is shown, by the writer's clock; undefined: that of the creation. */
@@ -64,13 +65,14 @@ export class MetadataFollower {
   readonly #links = new Map<string, ChainLink>();
   #head: MetadataHead;
   #looking: Promise<void> | undefined;
-  #wake: () => void = () => {};
+  readonly #wakeup: Wakeup;
   #unconnectedLooks = 0;
   #report: FollowReport;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.#head = options.head;
+    this.#wakeup = new Wakeup(options.clock);
     const { pointMs } = options;
     this.#report = { pointMs, lookedMs: undefined, shown: 0, waiting: 0, trouble: undefined };
   }
@@ -88,24 +90,18 @@ export class MetadataFollower {
     this.#ending.abort(new DOMException("the mount ends", "AbortError"));
   }
 
-  /** Something that is shown is gone from the bucket: looks soon instead of later. */
+  /** Something that is shown is gone from the bucket: looks soon, also where a look is under way. */
   hurry(): void {
-    this.#wake();
+    this.#wakeup.call();
   }
 
   /** Never rejects. */
   async #run(): Promise<void> {
-    const { clock, intervalMs } = this.#options;
+    const { intervalMs } = this.#options;
     const { signal } = this.#ending;
     while (!signal.aborted) {
       await this.look();
-      const early = Promise.withResolvers<void>();
-      this.#wake = early.resolve;
-      const pause = new AbortController();
-      const both = AbortSignal.any([signal, pause.signal]);
-      const timer = sleep(clock, intervalMs, both).catch(() => {}); // aborted: over all the same
-      await Promise.race([timer, early.promise]);
-      pause.abort();
+      await this.#wakeup.wait(intervalMs, signal);
     }
   }
 
