@@ -19,7 +19,6 @@ import type { Engine } from "../tiering/engine.ts";
 import type { FsckReport } from "../tiering/fsck_report.ts";
 import { GarbageCollector } from "../tiering/garbage_collector.ts";
 import { type Superseded, supersededMetadata } from "../tiering/metadata_retirement.ts";
-import type { WritingRight } from "../tiering/metadata_sender.ts";
 import { Repacker } from "../tiering/repacker.ts";
 import { ClockWatch } from "../tiering/store_time.ts";
 import type { DeepRequest, GcResult } from "./care_requests.ts";
@@ -28,6 +27,7 @@ import { runFsck } from "./fsck_run.ts";
 import { LIMITS } from "./limits.ts";
 import type { LogFile } from "./log_file.ts";
 import type { SettingValues } from "./settings.ts";
+import type { HeldRight } from "./write_right.ts";
 
 export interface CareParts {
   cache: string;
@@ -39,7 +39,7 @@ export interface CareParts {
   /** Of an encrypted file system. */
   secrets: Secrets | undefined;
   engine: Engine;
-  right: Promise<WritingRight>;
+  right: Promise<HeldRight>;
   values: SettingValues;
   log: LogFile;
 }
@@ -69,7 +69,7 @@ export class Care {
       clock: systemClock,
       watch: new ClockWatch(systemClock, () => Deno.osUptime() * 1000),
       repacker: new Repacker({ ...shared, compute, fileSystem: fromHex(fileSystem) }),
-      checkLease: async (signal) => await (await untilAborted(right, signal)).check(signal),
+      checkLease: async (signal) => await (await untilAborted(right, signal)).checkToDelete(signal),
       shippedHistory: (signal) => this.#shippedHistory(signal),
       superseded: (own, options) => this.#superseded(own, options),
       uploading: async () => (await engine.status()).upload.packsUnderWay > 0,

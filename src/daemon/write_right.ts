@@ -14,6 +14,12 @@ import type { WritingRight } from "../tiering/metadata_sender.ts";
 import { ClaimsFile } from "./claims_file.ts";
 import { LIMITS } from "./limits.ts";
 
+/** The right to write, and to delete what nothing refers to. */
+export interface HeldRight extends WritingRight {
+  /** As `Lease`. */
+  checkToDelete(signal?: AbortSignal): Promise<void>;
+}
+
 export interface WriteRightOptions {
   store: ObjectStore;
   clock: Clock;
@@ -34,10 +40,10 @@ export class WriteRight {
   /** Resolves when this mount may write; rejects when it never may. */
   readonly granted: Promise<void>;
   /** The same, with what it is shown by. */
-  readonly right: Promise<WritingRight>;
+  readonly right: Promise<HeldRight>;
   readonly #options: WriteRightOptions;
   readonly #ending = new AbortController();
-  readonly #settle: PromiseWithResolvers<WritingRight>;
+  readonly #settle: PromiseWithResolvers<HeldRight>;
   #lease: Lease | undefined;
 
   constructor(options: WriteRightOptions) {
@@ -76,8 +82,13 @@ export class WriteRight {
       log.warn(`took over from ${tookOver.user}@${tookOver.machine}, since ${tookOver.since}`);
     }
     const lease = this.#lease;
-    const check = (signal?: AbortSignal) => lease.check(signal);
-    this.#settle.resolve(lease.settled.then(() => ({ epoch, check, found })));
+    const right: HeldRight = {
+      epoch,
+      check: (signal) => lease.check(signal),
+      checkToDelete: (signal) => lease.checkToDelete(signal),
+      found,
+    };
+    this.#settle.resolve(lease.settled.then(() => right));
     return true;
   }
 

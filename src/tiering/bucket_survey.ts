@@ -22,8 +22,12 @@ export type StoredVersion = ObjectInfo & { marker: boolean; latest: boolean };
 export type Found =
   /** A pack and its row; `length` is that of the object, undefined where the listing does not show it. */
   | { kind: "pack"; row: PackRow; length: number | undefined; hidden: boolean }
-  /** A version below packs/ that no row names. */
-  | { kind: "unknown"; version: StoredVersion }
+  /**
+   * A version below packs/ that no row names. `inPlace`: a row names that pack, and a version of it that
+   * the listing does not show. So this one may be all that is left of it: in a bucket that was copied,
+   * every object has another version.
+   */
+  | { kind: "unknown"; version: StoredVersion; inPlace: boolean }
   | { kind: "probe"; version: StoredVersion }
   | { kind: "own"; version: StoredVersion }
   | { kind: "foreign"; version: StoredVersion };
@@ -50,34 +54,38 @@ export async function* surveyBucket(
   const rows = parts.rows[Symbol.asyncIterator]();
   const next = async () => {
     const { done, value } = await rows.next();
-    return done ? undefined : { row: value, name: hex(value.name), seen: undefined } as Side;
+    if (done) return undefined;
+    const side: Side = { row: value, name: hex(value.name), seen: undefined, others: [] };
+    return side;
   };
   let side = await next();
   for await (const version of parts.store.listVersions("", { signal: parts.signal })) {
     const id = packIdOfKey(version.key);
-    if (id === undefined) {
-      yield { kind: kindOf(version.key), version };
-      continue;
-    }
-    while (side !== undefined && side.name < id) {
-      yield packOf(side);
+    while (side !== undefined && id !== undefined && side.name < id) {
+      yield* packOf(side);
       side = await next();
     }
-    const isRow = side?.name === id && version.versionId === side.row.versionId && !version.marker;
-    if (isRow) side!.seen = version;
-    else yield { kind: "unknown", version };
+    if (id === undefined) yield { kind: kindOf(version.key), version };
+    else if (side?.name !== id) yield { kind: "unknown", version, inPlace: false };
+    else if (version.versionId === side.row.versionId && !version.marker) side.seen = version;
+    // A hide marker is no copy of anything.
+    else if (version.marker) yield { kind: "unknown", version, inPlace: false };
+    else side.others.push(version);
   }
-  for (; side !== undefined; side = await next()) yield packOf(side);
+  for (; side !== undefined; side = await next()) yield* packOf(side);
 }
 
 interface Side {
   row: PackRow;
   name: string;
   seen: StoredVersion | undefined;
+  /** Other versions of the same key: a few at most, what is left of puts whose answers were lost. */
+  others: StoredVersion[];
 }
 
-function packOf({ row, seen }: Side): Found {
-  return { kind: "pack", row, length: seen?.length, hidden: seen !== undefined && !seen.latest };
+function* packOf({ row, seen, others }: Side): Iterable<Found> {
+  yield { kind: "pack", row, length: seen?.length, hidden: seen !== undefined && !seen.latest };
+  for (const version of others) yield { kind: "unknown", version, inPlace: seen === undefined };
 }
 
 function kindOf(key: string): "probe" | "own" | "foreign" {

@@ -32,7 +32,7 @@ export interface CollectorOptions {
   log: Log;
   watch: ClockWatch;
   repacker: Repacker;
-  /** Law 5 (c): rejects where this mount may not delete (any more). */
+  /** Law 5 (c): rejects where this mount may not delete (any more). Asked before each deletion. */
   checkLease: (signal: AbortSignal) => Promise<void>;
   /** How far the bucket's own copy of the metadata goes. */
   shippedHistory: (signal: AbortSignal) => Promise<ShippedHistory>;
@@ -150,6 +150,7 @@ export class GarbageCollector {
       superseded: [],
     };
     const unknownAgeMs = Math.max(ages.graceMs, COLLECTION_LIMITS.UNKNOWN_AGE_MS);
+    let inPlace = 0;
     for await (const found of surveyBucket({ store, rows: packRows(filesystem), signal })) {
       if (found.kind === "pack") {
         this.#lookAtPack(found, { findings, before: horizon.before });
@@ -158,6 +159,10 @@ export class GarbageCollector {
       const { version } = found;
       add(report.billed, version.length);
       add(report[found.kind === "probe" ? "unknown" : found.kind], version.length);
+      if (found.kind === "unknown" && found.inPlace) {
+        inPlace++;
+        continue;
+      }
       if (isSeries(version) && findings.own.length <= COLLECTION_LIMITS.METADATA_OBJECTS) {
         findings.own.push(version);
       }
@@ -172,6 +177,12 @@ export class GarbageCollector {
         findings.unknown.push({ key, versionId, bytes, pack: undefined });
         add(report.deletable.unknown, bytes);
       }
+    }
+    if (inPlace > 0) {
+      report.notes.push(
+        `${inPlace} objects have the names of packs, and other versions than were stored: a copied ` +
+          "bucket? none of them goes",
+      );
     }
     if (horizon.reason === undefined) await this.#lookAtOwn(findings, { storeMs, signal });
     return findings;
@@ -206,7 +217,7 @@ export class GarbageCollector {
       if (length === undefined) report.missing++;
       add(report.live, length ?? 0);
       report.live.referencedBytes += row.liveBytes;
-      if (!isSparse(row)) return;
+      if (length === undefined || !isSparse(row)) return;
       add(report.sparse, row.bytes);
       report.sparse.referencedBytes += row.liveBytes;
       if (findings.sparse.length < COLLECTION_LIMITS.CANDIDATES) findings.sparse.push(row.pack);
@@ -255,7 +266,6 @@ export class GarbageCollector {
         await filesystem.call("condemn", { packs, before: horizon.before }),
       );
       const victims = batch.filter((victim) => condemned.has(victim.pack!));
-      await this.#options.checkLease(signal);
       await this.#deleteAll(victims, signal);
       await filesystem.call("forgetPacks", { packs: victims.map((victim) => victim.pack!) });
       for (const { bytes } of victims) add(report.deleted.dead, bytes);
@@ -270,7 +280,6 @@ export class GarbageCollector {
     }
     for (const batch of batches(unknown)) {
       signal.throwIfAborted();
-      await this.#options.checkLease(signal);
       const victims = await this.#stillUnknown(batch);
       await this.#deleteAll(victims, signal);
       for (const { bytes } of victims) add(report.deleted.unknown, bytes);
@@ -284,7 +293,6 @@ export class GarbageCollector {
     for (const group of superseded) {
       for (const batch of batches(group)) {
         signal.throwIfAborted();
-        await this.#options.checkLease(signal);
         await this.#deleteAll(batch, signal);
         for (const { bytes } of batch) add(report.deleted.superseded, bytes);
       }
@@ -301,11 +309,13 @@ export class GarbageCollector {
     return victims.filter(({ versionId }, i) => known[i] !== versionId);
   }
 
+  /** Law 5 (c): a batch may take minutes, so the lease is looked at before each of them. */
   async #deleteAll(victims: Victim[], signal: AbortSignal): Promise<void> {
-    const { store } = this.#options;
+    const { store, checkLease } = this.#options;
     let next = 0;
     const work = async () => {
       for (let victim; (victim = victims[next++]) !== undefined;) {
+        await checkLease(signal);
         await store.delete(victim.key, victim.versionId, { signal });
       }
     };

@@ -58,6 +58,11 @@ export interface Lease {
    * be known.
    */
   check(signal?: AbortSignal): Promise<void>;
+  /**
+   * The same before anything is deleted. A look counts for no longer than whoever takes over waits
+   * before he relies on what is in the bucket: what was seen to be ours is still nobody else's then.
+   */
+  checkToDelete(signal?: AbortSignal): Promise<void>;
   /** Gives the claim back; then others may claim without taking over. */
   release(signal?: AbortSignal): Promise<void>;
 }
@@ -131,10 +136,20 @@ class HeldLease implements Lease {
     this.settled.catch(() => {}); // whoever may write awaits it
   }
 
-  async check(signal?: AbortSignal): Promise<void> {
+  check(signal?: AbortSignal): Promise<void> {
+    return this.#check(ENGINE_LIMITS.LEASE_LOOK_MS, signal);
+  }
+
+  checkToDelete(signal?: AbortSignal): Promise<void> {
+    // Where listings show every put at once nobody waits who takes over.
+    return this.#check(this.#store.listsAtOnce ? -1 : ENGINE_LIMITS.LEASE_WAIT_MS, signal);
+  }
+
+  /** A look that is no older than `enoughMs` is enough. */
+  async #check(enoughMs: number, signal: AbortSignal | undefined): Promise<void> {
     await this.settled;
     if (this.#lost !== undefined) throw this.#lost;
-    if (this.#clock.monotonicMs() - this.#lastLookMs <= ENGINE_LIMITS.LEASE_LOOK_MS) return;
+    if (this.#clock.monotonicMs() - this.#lastLookMs <= enoughMs) return;
     await this.#look(signal);
   }
 

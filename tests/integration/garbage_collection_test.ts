@@ -234,6 +234,24 @@ Deno.test("the tripwire: neither a fifth of the packs at once, nor anything wher
   assert.equal((await zero.collect({ force: true })).deleted.dead.objects, 3);
 });
 
+Deno.test("zero gc --apply --force took every object of a bucket that was copied for garbage", async () => {
+  const { zero } = await tenFiles();
+  await using _ = zero;
+  // A copy holds the same bytes under the same keys, as other versions.
+  for await (const { key, versionId } of zero.bucket.listVersions("packs/")) {
+    await zero.bucket.put(key, await zero.bucket.get(key, { versionId }));
+    await zero.bucket.delete(key, versionId);
+  }
+  zero.unlink("file9");
+  await zero.collect({ apply: false });
+  zero.days(30);
+  const report = await zero.collect({ force: true });
+  assert.equal(report.missing, 9);
+  assert.equal(report.deleted.unknown.objects, 0);
+  assert.match(report.notes.join(), /10 objects .* a copied bucket/);
+  assert.equal((await zero.packObjects()).length, 10);
+});
+
 Deno.test("a clock that was set, or that differs from the store's, stops every deletion", async () => {
   const { zero } = await tenFiles();
   await using _ = zero;

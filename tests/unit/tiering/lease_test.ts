@@ -173,6 +173,36 @@ Deno.test("a take-over names whom it took from, and the old holder notices withi
   await lease.check();
 });
 
+Deno.test("an old holder went on deleting for up to a minute after somebody had taken over", async () => {
+  for (const listsAtOnce of [false, true]) {
+    const bench = new Bench();
+    bench.store.listsAtOnce = listsAtOnce;
+    const old = await bench.holding("attic");
+    await bench.clock.advance(seconds(30));
+    await old.check();
+    await old.checkToDelete();
+    const next = await bench.acquire("cellar", { takeOver: true });
+    await bench.clock.until(next.settled);
+    // By the moment from which the next one relies on what is there.
+    await assert.rejects(async () => {
+      await bench.clock.advance(1);
+      await old.checkToDelete();
+    }, { ...refused, message: /anna@cellar/ });
+  }
+});
+
+Deno.test("whoever deletes looks at the claims every five seconds, not before each object", async () => {
+  const bench = new Bench();
+  const lease = await bench.holding("attic");
+  let lists = 0;
+  bench.store.onList = () => void lists++;
+  for (let i = 0; i < 600; i++) {
+    await lease.checkToDelete();
+    await bench.clock.advance(100);
+  }
+  assert.ok(lists >= 11 && lists <= 12, `${lists} listings`);
+});
+
 Deno.test("an idle holder asks nothing; a busy one asks once a minute", async () => {
   const bench = new Bench();
   const lease = await bench.holding("attic");
