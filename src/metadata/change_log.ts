@@ -8,7 +8,7 @@ import type { MetadataDatabase } from "./database.ts";
 
 /** The last object of changes that the bucket has confirmed. */
 export interface MetadataHead {
-  /** Key in the bucket; empty before the first object. */
+  /** Key in the bucket; empty before the first object, and where it was lost there. */
   key: string;
   /** Hash of the object, 64 hexadecimal digits; zeros before the first object. */
   hash: string;
@@ -119,13 +119,17 @@ export class ChangeLog {
     this.update({ restart: true, snapshotDue: true, restarts: this.state().restarts + 1 });
   }
 
-  /** What the bucket holds cannot be used: the next snapshot takes nothing over from the one before. */
-  sendAnew(): void {
+  /**
+   * What the bucket holds cannot be used: the next snapshot takes nothing over from the one before. `lost`:
+   * the head is gone from there; that nothing else came later is known.
+   */
+  sendAnew({ lost }: { lost: boolean }): void {
     this.restart();
     // One row at least, so that it is sent although nothing changes.
     this.#database.statement("INSERT INTO changes VALUES (?, 1, (SELECT sequence FROM total))")
       .run(RecordTable.INODE);
     this.update({ snapshot: undefined, snapshotBytes: 0 });
+    if (lost) this.update({ head: { ...this.state().head, key: "" } });
   }
 
   /** A snapshot has been confirmed. It replaces what was given up, but not what was given up since. */

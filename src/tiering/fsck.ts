@@ -19,7 +19,7 @@ import { checkContent, type ContentFaults } from "./fsck_content.ts";
 import { type DeepOptions, verifyPacks } from "./fsck_deep.ts";
 import { verifyLocal } from "./fsck_local.ts";
 import { type FsckReport, ReportBuilder } from "./fsck_report.ts";
-import { checkMetadata, METADATA_CHECK } from "./fsck_metadata.ts";
+import { checkMetadata, type MetadataFinding } from "./fsck_metadata.ts";
 import { checkStore } from "./fsck_store.ts";
 
 export interface FsckOptions {
@@ -63,6 +63,7 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
 interface Checked {
   builder: ReportBuilder;
   content: ContentFaults;
+  metadata: MetadataFinding;
 }
 
 async function checkOnce(options: FsckOptions): Promise<Checked> {
@@ -91,12 +92,12 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
   if (lost > 0) builder.report.notices.push(`${lost} chunks are marked as lost by the bucket`);
   if ("skipped" in store) {
     builder.skip("bucket", "every pack that is referred to is in the bucket", store.skipped);
-    return { builder, content };
+    return { builder, content, metadata: "usable" };
   }
   onProgress?.("packs in the bucket");
   await checkStore({ store, database, builder, signal });
   onProgress?.("metadata in the bucket");
-  await checkMetadata({ store, database, builder, deep: options.deep, signal });
+  const metadata = await checkMetadata({ store, database, builder, deep: options.deep, signal });
   if (options.deep !== undefined) {
     const check = builder.begin("deep", "every chunk in the bucket has the bytes that its id says");
     builder.report.deep = await verifyPacks({
@@ -113,7 +114,7 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
       },
     });
   }
-  return { builder, content };
+  return { builder, content, metadata };
 }
 
 /** Compares what is here with the ids by which the bucket knows it. */
@@ -192,7 +193,7 @@ function pathOf(check: RowCheck, fault: RowFault, checks: IntegrityChecks): stri
 }
 
 /** What was done, for people. */
-function repair(database: MetadataDatabase, { builder, content }: Checked): string[] {
+function repair(database: MetadataDatabase, { builder, content, metadata }: Checked): string[] {
   const repairs = new IntegrityRepairs(database);
   const wanted = new Set(
     ROW_CHECKS.filter(({ name, repairable }) =>
@@ -203,8 +204,9 @@ function repair(database: MetadataDatabase, { builder, content }: Checked): stri
   for (const { inode, length } of content.short) evicted += repairs.evictMissing(inode, length);
   const unsaved = wanted.delete("clean") ? [...builder.faulty.get("clean") ?? []] : [];
   const done = repairs.repair(wanted, unsaved);
-  if (builder.report.checks.some(({ name, problems }) => name === METADATA_CHECK && problems > 0)) {
-    database.transaction(() => new ChangeLog(database).sendAnew());
+  if (metadata === "damaged" || metadata === "behind") {
+    const lost = metadata === "behind";
+    database.transaction(() => new ChangeLog(database).sendAnew({ lost }));
     done.push("metadata: the next mount sends all of it anew");
   }
   if (evicted > 0) done.push(`content: ${evicted} chunks will be recalled from the bucket`);

@@ -5,15 +5,28 @@
 import { UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import type { Secrets } from "../format/secrets.ts";
-import { ChangeLog } from "../metadata/change_log.ts";
+import { ChangeLog, type MetadataHead } from "../metadata/change_log.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import { type ObjectStore, StoreError } from "../object_store/object_store.ts";
 import type { FsckCheck, ReportBuilder } from "./fsck_report.ts";
-import { parallel, readSegment, SegmentError } from "./metadata_series.ts";
+import {
+  claimBases,
+  listMetadata,
+  parallel,
+  readSegment,
+  SegmentError,
+} from "./metadata_series.ts";
 import { planRecovery } from "./recovery_plan.ts";
 
-export const METADATA_CHECK = "metadata";
+const METADATA_CHECK = "metadata";
 const TITLE = "the metadata in the bucket leads to what this cache has sent";
+
+/**
+ * What the bucket's metadata is to this cache. `damaged`: a recovery cannot use all of it. `behind`: what
+ * was sent last is gone, and nothing is there that came later. `elsewhere`: it is gone, and something came
+ * later, so this cache may be an old copy.
+ */
+export type MetadataFinding = "usable" | "damaged" | "behind" | "elsewhere";
 
 /** Reads all of it where `deep` says with what. Rejects with StoreError where the store cannot be asked. */
 export async function checkMetadata(options: {
@@ -22,18 +35,47 @@ export async function checkMetadata(options: {
   builder: ReportBuilder;
   deep: { secrets: Secrets | undefined } | undefined;
   signal: AbortSignal;
-}): Promise<void> {
+}): Promise<MetadataFinding> {
   const { store, database, builder, deep, signal } = options;
   const { head, snapshot, restart } = new ChangeLog(database).state();
-  if (head.key === "") return builder.skip(METADATA_CHECK, TITLE, "nothing has been sent yet");
-  if (restart) return builder.skip(METADATA_CHECK, TITLE, "the next mount sends all of it anew");
-  const check = builder.begin(METADATA_CHECK, TITLE);
-  for (const key of [head.key, snapshot]) {
-    if (key === undefined || await isThere(key, { store, signal })) continue;
-    builder.problem(check, { what: `${key} is not in the bucket` });
+  const skipped = restart
+    ? "the next mount sends all of it anew"
+    : head.key === ""
+    ? "nothing has been sent yet"
+    : undefined;
+  if (skipped !== undefined) {
+    builder.skip(METADATA_CHECK, TITLE, skipped);
+    return "usable";
   }
-  if (deep === undefined || check.problems > 0) return;
-  await readAll(check, { ...options, deep, head });
+  const check = builder.begin(METADATA_CHECK, TITLE);
+  if (!await isThere(head.key, { store, signal })) {
+    const later = await foreignAfter(head, { store, signal });
+    builder.problem(check, {
+      what: `${head.key} is not in the bucket, ` +
+        (later === undefined ? "and nothing later is" : `but ${later}: this may be an old copy`),
+    });
+    return later === undefined ? "behind" : "elsewhere";
+  }
+  if (snapshot !== undefined && !await isThere(snapshot, { store, signal })) {
+    builder.problem(check, { what: `${snapshot} is not in the bucket` });
+  } else if (deep !== undefined) {
+    await readAll(check, { ...options, deep, head });
+  }
+  return check.problems > 0 ? "damaged" : "usable";
+}
+
+/** What somebody else has added after `head`, for people; undefined: nothing. */
+async function foreignAfter(
+  head: MetadataHead,
+  { store, signal }: { store: ObjectStore; signal: AbortSignal },
+): Promise<string | undefined> {
+  const later = (await listMetadata(store, { signal })).find(({ epoch, last }) =>
+    epoch > head.epoch || (epoch === head.epoch && last >= head.sequence)
+  );
+  if (later !== undefined) return `${later.key} is`;
+  const claims = await claimBases(store, { after: head.epoch, signal });
+  const other = claims.find(({ base }) => base !== head.hash);
+  return other && `epoch ${other.epoch} has been claimed upon something else`;
 }
 
 async function isThere(
@@ -57,7 +99,7 @@ async function readAll(
     database: MetadataDatabase;
     builder: ReportBuilder;
     deep: { secrets: Secrets | undefined };
-    head: { epoch: number; sequence: number };
+    head: MetadataHead;
     signal: AbortSignal;
   },
 ): Promise<void> {

@@ -43,7 +43,10 @@ export async function agreeOnHead(options: {
     .filter(({ kind }) => kind === "changes");
   const others = listed.filter(({ key }) => key !== head.key);
   if (head.key !== "" && others.length === listed.length) {
-    throw different(store, `${head.key}, which it had written, is gone from there`);
+    const lost = others.length === 0
+      ? "if the bucket has lost it, `zero fsck --repair` on the unmounted cache goes on from here; or "
+      : "";
+    throw different(store, `${head.key}, which it had written, is gone from there`, lost);
   }
   if (others.length === 0) return { head, adoptedBytes: 0 };
   let links: ChainLink[];
@@ -76,11 +79,13 @@ export function placeBefore(head: MetadataHead): string {
   return `${METADATA_PREFIX}${epochText(name.epoch)}/${epochText(name.first)}`;
 }
 
-function different(store: ObjectStore, why: string): OldCopyError {
+/** `first`: what else there is to try, for people. */
+function different(store: ObjectStore, why: string, first = ""): OldCopyError {
   return new OldCopyError(
     `this cache is an old copy: the metadata in ${store.description} has gone on without it (${why})`,
     {
-      hint: "read what you need; then move the cache away and bring the newest state back with " +
+      hint: first +
+        "read what you need; then move the cache away and bring the newest state back with " +
         "`zero recover`",
       exitCode: ExitCode.refused,
     },

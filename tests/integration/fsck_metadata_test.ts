@@ -84,12 +84,35 @@ Deno.test("metadata that a recovery can use has no problem", async () => {
   }
 });
 
+/** A copy of a cache, since each fixture takes its own away. */
+function copyOf({ cache }: ShippingFixture): string {
+  const copy = scratch();
+  assert(new Deno.Command("cp", { args: ["-a", `${cache}/.`, copy] }).outputSync().success);
+  return copy;
+}
+
 const DAMAGES: { what: string; kind: MetadataName["kind"]; missing: boolean; plain: boolean }[] = [
   { what: "a manifest is missing", kind: "snapshot", missing: true, plain: true },
   { what: "a manifest is damaged", kind: "snapshot", missing: false, plain: false },
   { what: "a segment is missing", kind: "segment", missing: true, plain: false },
   { what: "a segment is damaged", kind: "segment", missing: false, plain: false },
 ];
+
+/** Without any change of a program's. */
+async function sendsAnew(zero: ShippingFixture): Promise<void> {
+  await zero.pass(120_000);
+  const { directory, result } = await recoverFrom(zero.bucket, zero);
+  try {
+    assert.deepEqual(result.plan.notes, []);
+    const database = MetadataDatabase.open({ directory, readOnly: true });
+    assert.deepEqual(treeOf(database), treeOf(zero.database));
+    database.close({ clean: false });
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+  await zero.end();
+  assert.deepEqual((await check(zero, { deep: true })).found, []);
+}
 
 for (const { what, kind, missing, plain } of DAMAGES) {
   Deno.test(`${what} in the bucket's metadata: found, and sent anew after a repair`, async () => {
@@ -106,29 +129,39 @@ for (const { what, kind, missing, plain } of DAMAGES) {
     ]);
     assert.equal((await check(zero)).result, "skipped");
 
-    // Each fixture takes its own cache away.
-    const cache = scratch();
-    assert(new Deno.Command("cp", { args: ["-a", `${zero.cache}/.`, cache] }).outputSync().success);
-    await using again = new ShippingFixture({ clock, bucket, cache });
-    await again.pass(120_000);
-    const { directory, result: recovered } = await recoverFrom(bucket, again);
-    try {
-      assert.deepEqual(recovered.plan.notes, []);
-      const database = MetadataDatabase.open({ directory, readOnly: true });
-      assert.deepEqual(treeOf(database), treeOf(again.database));
-      database.close({ clean: false });
-    } finally {
-      Deno.removeSync(directory, { recursive: true });
-    }
-    await again.end();
-    assert.deepEqual((await check(again, { deep: true })).found, []);
+    await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+    await sendsAnew(again);
   });
 }
 
-Deno.test("the last object of changes is gone: found without reading anything", async () => {
+Deno.test("the bucket has lost the last object: a repair goes on from the cache, where nothing came later", async () => {
   await using zero = await shipped();
-  await remove(zero.bucket, await keyOf(zero.bucket, "changes"));
+  const { bucket, clock } = zero;
+  await remove(bucket, await keyOf(bucket, "changes"));
+  await remove(bucket, await keyOf(bucket, "snapshot"));
   const { result, found } = await check(zero);
   assert.equal(result, "problems");
-  assert.match(found.join(), /^metadata\/.* is not in the bucket/);
+  assert.match(found.join(), /^metadata\/.* is not in the bucket, and nothing later is/);
+  const refused = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  await assert.rejects(refused.lease, /is gone from there/);
+  await refused.stop();
+  Deno.removeSync(refused.cache, { recursive: true });
+  const { report } = await check(zero, { repair: true });
+  assert.deepEqual([report.left, report.repaired.length], [0, 1]);
+  await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  await sendsAnew(again);
+});
+
+Deno.test("where something came later, a cache whose last object is gone may be an old copy: no repair", async () => {
+  await using zero = await shipped();
+  const { bucket, clock } = zero;
+  const last = await keyOf(bucket, "changes");
+  await using other = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  other.write("newer", bytes("newer"));
+  await other.ship();
+  await other.end();
+  await remove(bucket, last);
+  const { report, found } = await check(zero, { repair: true });
+  assert.match(found.join(), /is not in the bucket, but metadata\/.* is: this may be an old copy/);
+  assert.deepEqual([report.left, report.repaired], [1, []]);
 });
