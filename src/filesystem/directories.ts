@@ -118,11 +118,10 @@ function fillEntries(
   { filler, after }: { filler: DirectoryFiller; after: number },
 ): void {
   for (let cookie = after;;) {
-    const rows = context.dentries.listFull(directory, { after: cookie, limit: SLICE_PLUS });
+    const rows = context.dentries.listEntries(directory, { after: cookie, limit: SLICE_PLUS });
     for (const row of rows) {
-      const inode = context.inodes.glance(row.inode);
-      if (!filler.addEntry(row.name, context.describe(inode), row.id)) return;
-      context.lookups.add(inode.id);
+      if (!filler.addEntry(row.name, context.glance(row.attributes), row.id)) return;
+      context.lookups.add(row.attributes[0]);
       cookie = row.id;
     }
     if (rows.length < SLICE_PLUS) return;

@@ -50,8 +50,10 @@ export const FileType = {
   FIFO: 0o010000,
 } as const;
 
-export const isDirectory = (inode: Inode) => (inode.mode & FileType.MASK) === FileType.DIRECTORY;
-export const isRegular = (inode: Inode) => (inode.mode & FileType.MASK) === FileType.REGULAR;
+export const isDirectory = (inode: Pick<Inode, "mode">) =>
+  (inode.mode & FileType.MASK) === FileType.DIRECTORY;
+export const isRegular = (inode: Pick<Inode, "mode">) =>
+  (inode.mode & FileType.MASK) === FileType.REGULAR;
 
 /** The root directory's inode number, as FUSE fixes it. */
 export const ROOT_INODE = 1;

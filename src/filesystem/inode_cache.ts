@@ -11,13 +11,7 @@
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
-import {
-  decodeInode,
-  type InodeRow,
-  InodeTable,
-  type InodeTuple,
-  type NewInode,
-} from "../metadata/inode_table.ts";
+import { type InodeRow, InodeTable, type NewInode } from "../metadata/inode_table.ts";
 import type { Inode } from "./inode.ts";
 
 /** A record with what the cache must know of it besides. */
@@ -97,22 +91,13 @@ export class InodeCache {
     return inode;
   }
 
-  /** The record of a row that a query has just read: the one in memory wherever there is one. */
-  fromRow(tuple: InodeTuple): Inode {
-    return this.#cached(tuple[0] as number) ?? this.#adopt(decodeInode(tuple));
-  }
-
   /**
-   * The same for whoever only looks and keeps nothing: what is not in memory does not come to be there.
-   * Or a walk over a million names would push out what is in use, and leave its garbage behind.
+   * The record where there is one, for whoever has just read the row and only looks: what is not in memory
+   * does not come to be there. Or a walk over a million names would push out what is in use, and leave its
+   * garbage behind.
    */
-  glance(tuple: InodeTuple): Readonly<Inode> {
-    const cached = this.#cached(tuple[0] as number);
-    if (cached !== undefined) return cached;
-    const row = decodeInode(tuple) as Cached;
-    row.pending = false;
-    row.holds = 0;
-    return row;
+  peek(id: number): Readonly<Inode> | undefined {
+    return this.#cached(id);
   }
 
   /** Adds an inode. */

@@ -5,10 +5,12 @@ import type { Entry, LookupRequest, NegativeEntry } from "../fuse/operations.ts"
 import { isDirectory, ROOT_INODE } from "./inode.ts";
 import { entryType, type NamespaceContext } from "./namespace_context.ts";
 
+const encoder = new TextEncoder();
+
 export function lookup(context: NamespaceContext, request: LookupRequest): Entry | NegativeEntry {
   const found = context.dentries.seek(request.inode, request.name);
   if (typeof found === "number") return context.entry(context.inodes.require(found));
-  if (found !== undefined) return context.entry(context.inodes.fromRow(found));
+  if (found !== undefined) return context.glanced(found);
   // Only a directory can say, and be believed, that it lacks a name.
   context.directory(request.inode);
   return context.negativeEntry();
@@ -55,7 +57,7 @@ export function children(
 ): { name: Uint8Array; inode: number; type: number; cookie: number }[] {
   if (!isDirectory(context.inodes.require(inode))) throw new FsError(Errno.ENOTDIR);
   return context.dentries.list(inode, { after, limit }).map((row) => ({
-    name: row.name,
+    name: typeof row.name === "string" ? encoder.encode(row.name) : row.name,
     inode: row.inode,
     type: entryType(row.mode),
     cookie: row.id,

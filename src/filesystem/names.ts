@@ -4,7 +4,7 @@
  */
 import type { MetadataDatabase } from "../metadata/database.ts";
 import { type DentryRow, DentryTable } from "../metadata/dentry_table.ts";
-import type { InodeTuple } from "../metadata/inode_table.ts";
+import type { AttributeTuple } from "../metadata/inode_table.ts";
 import { NameCache, NO_NAME } from "./name_cache.ts";
 
 export class Names extends DentryTable {
@@ -24,19 +24,19 @@ export class Names extends DentryTable {
   }
 
   /**
-   * What a name stands for: the number of its inode where that is known, its whole row where it had to be
-   * read, undefined where there is no such name.
+   * What a name stands for: the number of its inode where that is known, its attributes where they had to
+   * be read, undefined where there is no such name.
    */
-  seek(parent: number, name: Uint8Array): number | InodeTuple | undefined {
+  seek(parent: number, name: Uint8Array): number | AttributeTuple | undefined {
     const known = this.#cache.get(parent, name);
     if (known !== undefined) return known.id === 0 ? undefined : known.inode;
     const found = this.lookup(parent, name);
     this.#cache.put(
       parent,
       name,
-      found === undefined ? NO_NAME : { id: found.id, inode: found.inode[0] as number },
+      found === undefined ? NO_NAME : { id: found.id, inode: found.attributes[0] },
     );
-    return found?.inode;
+    return found?.attributes;
   }
 
   override insert(parent: number, name: Uint8Array, inode: number): number {

@@ -6,6 +6,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { AttributeReply, Attributes, Entry, NegativeEntry } from "../fuse/operations.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
+import type { AttributeTuple } from "../metadata/inode_table.ts";
 import { OrphanTable } from "../metadata/orphan_table.ts";
 import type { XattrTable } from "../metadata/xattr_table.ts";
 import type { Clock, Timestamp } from "../runtime/clock.ts";
@@ -163,19 +164,19 @@ export class NamespaceContext {
     };
   }
 
-  #blocks(inode: Inode): number {
+  #blocks(inode: Pick<Inode, "mode" | "allocated">): number {
     if (isRegular(inode)) return this.content.blocks(inode);
     return isDirectory(inode) ? DIRECTORY_BYTES / STAT_BLOCK_BYTES : 0;
   }
 
   attributeReply(inode: Inode): AttributeReply {
-    const attributeTimeoutMs = this.#attributeTimeout(inode);
+    const attributeTimeoutMs = this.#attributeTimeout(inode.id);
     return { attributes: this.attributes(inode), attributeTimeoutMs };
   }
 
   /** An entry that is not yet known to the kernel: count it when it is. */
   describe(inode: Readonly<Inode>): Entry {
-    const attributeTimeoutMs = this.#attributeTimeout(inode);
+    const attributeTimeoutMs = this.#attributeTimeout(inode.id);
     return {
       attributes: this.attributes(inode),
       generation: 1,
@@ -184,9 +185,44 @@ export class NamespaceContext {
     };
   }
 
-  /** How long the kernel may believe what is said of `inode` next. */
-  #attributeTimeout(inode: Readonly<Inode>): number {
-    return this.content.refresh(inode.id) ? this.#timeoutMs : 0;
+  /** The same of a row that a query has just read. A record that is in memory knows better. */
+  glance(row: AttributeTuple): Entry {
+    const attributeTimeoutMs = this.#attributeTimeout(row[0]);
+    const inode = this.inodes.peek(row[0]);
+    return {
+      attributes: inode === undefined ? this.#attributesOf(row) : this.attributes(inode),
+      generation: 1,
+      entryTimeoutMs: this.#timeoutMs,
+      attributeTimeoutMs,
+    };
+  }
+
+  /** The same, for a reply that makes the kernel know the inode once more. */
+  glanced(row: AttributeTuple): Entry {
+    this.lookups.add(row[0]);
+    return this.glance(row);
+  }
+
+  #attributesOf(row: AttributeTuple): Attributes {
+    return {
+      inode: row[0],
+      mode: row[1],
+      uid: row[2],
+      gid: row[3],
+      nlink: row[4],
+      rdev: row[5],
+      size: row[6],
+      blocks: this.#blocks({ mode: row[1], allocated: row[7] }),
+      blockSize: BLOCK_BYTES,
+      atime: { seconds: row[8], nanoseconds: row[9] },
+      mtime: { seconds: row[10], nanoseconds: row[11] },
+      ctime: { seconds: row[12], nanoseconds: row[13] },
+    };
+  }
+
+  /** How long the kernel may believe what is said of an inode next. */
+  #attributeTimeout(inode: number): number {
+    return this.content.refresh(inode) ? this.#timeoutMs : 0;
   }
 
   /** The reply that makes the kernel know `inode` once more. */

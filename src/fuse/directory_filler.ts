@@ -26,8 +26,9 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
     return this.#used;
   }
 
-  add(name: Uint8Array, inode: number, type: number, cookie: number): boolean {
+  add(given: string | Uint8Array, inode: number, type: number, cookie: number): boolean {
     const prefix = this.plus ? OutSize.ENTRY : 0;
+    const name = wireName(given);
     const size = entrySize(name);
     if (this.#used + prefix + size > this.#room) return false;
     if (this.plus) this.reply.putNoEntry(this.#used);
@@ -36,8 +37,9 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
     return true;
   }
 
-  addEntry(name: Uint8Array, entry: Entry, cookie: number): boolean {
+  addEntry(given: string | Uint8Array, entry: Entry, cookie: number): boolean {
     invariant(this.plus, "addEntry counts a lookup, which READDIR does not: use add");
+    const name = wireName(given);
     const size = entrySize(name);
     if (this.#used + OutSize.ENTRY + size > this.#room) return false;
     const { inode, mode } = entry.attributes;
@@ -53,7 +55,18 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
   }
 }
 
+const encoder = new TextEncoder();
+
+/** A name whose `length` is that of its bytes: ASCII stays text, which costs no buffer. */
+function wireName(name: string | Uint8Array): string | Uint8Array {
+  if (typeof name !== "string") return name;
+  for (let i = 0; i < name.length; i++) {
+    if (name.charCodeAt(i) > 0x7f) return encoder.encode(name);
+  }
+  return name;
+}
+
 /** Entries are padded to 8 bytes. */
-function entrySize(name: Uint8Array): number {
+function entrySize(name: string | Uint8Array): number {
   return (OutSize.DIRENT + name.length + 7) & ~7;
 }

@@ -223,12 +223,12 @@ export interface DirectoryFiller {
   /** True for READDIRPLUS: `addEntry` is then wanted, and each entry added counts as a lookup. */
   readonly plus: boolean;
   /**
-   * Adds one name. `type` is st_mode >> 12. `cookie` identifies the place after it.
-   * False when it did not fit: it was not added, stop.
+   * Adds one name, as bytes or as text that stands for its UTF-8. `type` is st_mode >> 12. `cookie`
+   * identifies the place after it. False when it did not fit: it was not added, stop.
    */
-  add(name: Uint8Array, inode: number, type: number, cookie: number): boolean;
+  add(name: string | Uint8Array, inode: number, type: number, cookie: number): boolean;
   /** READDIRPLUS: the same with attributes. The lookup count goes up only when true is returned. */
-  addEntry(name: Uint8Array, entry: Entry, cookie: number): boolean;
+  addEntry(name: string | Uint8Array, entry: Entry, cookie: number): boolean;
 }
 
 export interface GetxattrRequest extends RequestHeader {

@@ -152,10 +152,10 @@ export class ReplyEncoder {
     this.buffer.fill(0, BODY + at, BODY + at + OutSize.ENTRY);
   }
 
-  /** Puts a directory entry of `size` bytes (padding included) at `at`. */
+  /** Puts a directory entry of `size` bytes (padding included) at `at`. A name that is text is ASCII. */
   putName(
     at: number,
-    name: Uint8Array,
+    name: string | Uint8Array,
     entry: { inode: number; type: number; cookie: number; size: number },
   ): void {
     this.#u64(at, entry.inode);
@@ -163,8 +163,10 @@ export class ReplyEncoder {
     this.#u32(at + 16, name.length);
     this.#u32(at + 20, entry.type);
     const nameAt = BODY + at + OutSize.DIRENT;
-    this.buffer.set(name, nameAt);
-    this.buffer.fill(0, nameAt + name.length, BODY + at + entry.size);
+    // Of so few bytes, calling anything for them would cost more than the bytes.
+    if (typeof name !== "string") this.buffer.set(name, nameAt);
+    else for (let i = 0; i < name.length; i++) this.buffer[nameAt + i] = name.charCodeAt(i);
+    for (let i = nameAt + name.length; i < BODY + at + entry.size; i++) this.buffer[i] = 0;
   }
 
   #attributes(at: number, attributes: Attributes): void {

@@ -3,25 +3,34 @@
  * name that stays keeps its row, whatever inode it names.
  */
 import type { MetadataDatabase, Statement } from "./database.ts";
-import { INODE_COLUMNS, type InodeTuple } from "./inode_table.ts";
+import { ATTRIBUTE_COLUMNS, type AttributeTuple } from "./inode_table.ts";
 
 export interface DentryRow {
   id: number;
   inode: number;
 }
 
+/**
+ * A name in a listing: text where its bytes are UTF-8, else the bytes. Handing over a million small
+ * buffers costs more than all the rest of a listing, and the collector has to run after them.
+ */
+export type ListedName = string | Uint8Array;
+
 /** A name in a directory. `mode` is the st_mode of its inode. */
 export interface NamedRow extends DentryRow {
-  name: Uint8Array;
+  name: ListedName;
   mode: number;
 }
 
-/** A name with the whole row of its inode. */
-export interface FullRow {
+/** A name with the attributes of its inode. */
+export interface EntryRow {
   id: number;
-  name: Uint8Array;
-  inode: InodeTuple;
+  name: ListedName;
+  attributes: AttributeTuple;
 }
+
+/** What stands in text for bytes that are no UTF-8; a name may also hold it by itself. */
+const REPLACEMENT = "\ufffd";
 
 export class DentryTable {
   readonly #find: Statement;
@@ -34,14 +43,15 @@ export class DentryTable {
   readonly #place: Statement;
   readonly #any: Statement;
   readonly #list: Statement;
-  readonly #listFull: Statement;
+  readonly #listEntries: Statement;
+  readonly #bytes: Statement;
 
   constructor(database: MetadataDatabase) {
     this.#find = database.arrayStatement(
       "SELECT id, inode FROM dentry WHERE parent = ? AND name = ?",
     );
     this.#lookup = database.arrayStatement(
-      `SELECT ${INODE_COLUMNS}, d.id FROM dentry d JOIN inode i ON i.id = d.inode
+      `SELECT ${ATTRIBUTE_COLUMNS}, d.id FROM dentry d JOIN inode i ON i.id = d.inode
        WHERE d.parent = ? AND d.name = ?`,
     );
     this.#insert = database.statement("INSERT INTO dentry (parent, name, inode) VALUES (?, ?, ?)");
@@ -55,13 +65,15 @@ export class DentryTable {
     this.#any = database.arrayStatement("SELECT 1 FROM dentry WHERE parent = ? LIMIT 1");
     // The index on (parent, id) is named, or the planner might sort a large directory for each slice.
     this.#list = database.arrayStatement(
-      `SELECT d.id, d.name, d.inode, i.mode FROM dentry d INDEXED BY dentry_cookie
+      `SELECT d.id, CAST(d.name AS TEXT), d.inode, i.mode FROM dentry d INDEXED BY dentry_cookie
        CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
     );
-    this.#listFull = database.arrayStatement(
-      `SELECT ${INODE_COLUMNS}, d.id, d.name FROM dentry d INDEXED BY dentry_cookie
+    this.#listEntries = database.arrayStatement(
+      `SELECT ${ATTRIBUTE_COLUMNS}, d.id, CAST(d.name AS TEXT)
+       FROM dentry d INDEXED BY dentry_cookie
        CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
     );
+    this.#bytes = database.arrayStatement("SELECT name FROM dentry WHERE id = ?");
   }
 
   find(parent: number, name: Uint8Array): DentryRow | undefined {
@@ -69,13 +81,13 @@ export class DentryTable {
     return row === undefined ? undefined : { id: row[0], inode: row[1] };
   }
 
-  /** The entry of a name, and its inode, whole, in one query. */
+  /** The entry of a name, and the attributes of its inode, in one query. */
   lookup(
     parent: number,
     name: Uint8Array,
-  ): { id: number; inode: InodeTuple } | undefined {
-    const row = this.#lookup.get(parent, name) as unknown as InodeTuple | undefined;
-    return row === undefined ? undefined : { id: row[row.length - 1] as number, inode: row };
+  ): { id: number; attributes: AttributeTuple } | undefined {
+    const row = this.#lookup.get(parent, name) as unknown as AttributeTuple | undefined;
+    return row === undefined ? undefined : { id: row[row.length - 1] as number, attributes: row };
   }
 
   /** Adds an entry and returns its id, which no entry ever had. */
@@ -116,20 +128,25 @@ export class DentryTable {
   list(parent: number, { after, limit }: { after: number; limit: number }): NamedRow[] {
     const rows = this.#list.all(parent, after, limit) as unknown as [
       number,
-      Uint8Array,
+      string,
       number,
       number,
     ][];
-    return rows.map(([id, name, inode, mode]) => ({ id, name, inode, mode }));
+    return rows.map(([id, text, inode, mode]) => ({ id, name: this.#name(id, text), inode, mode }));
   }
 
-  /** The same with whole inodes. */
-  listFull(parent: number, { after, limit }: { after: number; limit: number }): FullRow[] {
-    const rows = this.#listFull.all(parent, after, limit) as unknown as InodeTuple[];
-    return rows.map((row) => ({
-      id: row[row.length - 2] as number,
-      name: row[row.length - 1] as Uint8Array,
-      inode: row,
-    }));
+  /** The same with attributes. */
+  listEntries(parent: number, { after, limit }: { after: number; limit: number }): EntryRow[] {
+    const rows = this.#listEntries.all(parent, after, limit) as unknown as AttributeTuple[];
+    return rows.map((row) => {
+      const id = row[row.length - 2] as number;
+      return { id, name: this.#name(id, row[row.length - 1] as string), attributes: row };
+    });
+  }
+
+  /** The name of an entry that SQLite gave as `text`, which may not be all that its bytes are. */
+  #name(id: number, text: string): ListedName {
+    if (!text.includes(REPLACEMENT)) return text;
+    return (this.#bytes.get(id) as unknown as [Uint8Array])[0];
   }
 }

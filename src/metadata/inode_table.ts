@@ -50,15 +50,39 @@ export interface NewInode {
 }
 
 /** The columns of an inode `i`, in the order that `decodeInode` reads. */
-export const INODE_COLUMNS = "i.id, i.mode, i.uid, i.gid, i.nlink, i.rdev, i.size, " +
+const INODE_COLUMNS = "i.id, i.mode, i.uid, i.gid, i.nlink, i.rdev, i.size, " +
   "i.atime_s, i.atime_ns, i.mtime_s, i.mtime_ns, i.ctime_s, i.ctime_ns, i.btime_s, i.btime_ns, " +
   "i.target, i.generation, i.incarnation, i.allocated, i.resident, i.local, i.dirty, " +
   "i.changed_ms, i.dead_from, i.pinned";
 
 /** A row of INODE_COLUMNS, as SQLite gives it. */
-export type InodeTuple = readonly unknown[];
+type InodeTuple = readonly unknown[];
 
-export function decodeInode(tuple: InodeTuple): InodeRow {
+/** What stat(2) says of an inode `i`, in the order of AttributeTuple. Half the columns: each costs to hand over. */
+export const ATTRIBUTE_COLUMNS =
+  "i.id, i.mode, i.uid, i.gid, i.nlink, i.rdev, i.size, i.allocated, " +
+  "i.atime_s, i.atime_ns, i.mtime_s, i.mtime_ns, i.ctime_s, i.ctime_ns";
+
+/** A row that begins with ATTRIBUTE_COLUMNS. */
+export type AttributeTuple = readonly [
+  id: number,
+  mode: number,
+  uid: number,
+  gid: number,
+  nlink: number,
+  rdev: number,
+  size: number,
+  allocated: number,
+  atimeS: number,
+  atimeNs: number,
+  mtimeS: number,
+  mtimeNs: number,
+  ctimeS: number,
+  ctimeNs: number,
+  ...more: unknown[],
+];
+
+function decodeInode(tuple: InodeTuple): InodeRow {
   return {
     id: tuple[0] as number,
     mode: tuple[1] as number,

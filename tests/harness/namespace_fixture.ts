@@ -255,8 +255,9 @@ export class NamespaceFixture {
     const taken: { name: Uint8Array; inode: number; type: number; cookie: number }[] = [];
     const filler: DirectoryFiller = {
       plus,
-      add: (name, inode, type, cookie) => {
+      add: (given, inode, type, cookie) => {
         if (taken.length === slice) return false;
+        const name = typeof given === "string" ? new TextEncoder().encode(given) : given;
         taken.push({ name, inode, type, cookie });
         return true;
       },

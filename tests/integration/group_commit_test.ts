@@ -45,10 +45,8 @@ function names(directory: string): string[] {
       database.statement("PRAGMA integrity_check").get()?.integrity_check,
       "ok",
     );
-    const decoder = new TextDecoder();
-    return new DentryTable(database).list(1, { after: 0, limit: 1000 }).map(({ name }) =>
-      decoder.decode(name)
-    );
+    return new DentryTable(database).list(1, { after: 0, limit: 1000 })
+      .map(({ name }) => String(name));
   } finally {
     database.close({ clean: false });
   }

@@ -157,6 +157,41 @@ test("names are bytes: two that differ only in what is not UTF-8 are two", (f) =
   assert.equal(f.list(1).size, 4);
 });
 
+test("names are listed byte for byte, be they ASCII, UTF-8, no UTF-8, or the sign that stands for none", (f) => {
+  const names = [
+    [...bytes("plain")],
+    [0xc3, 0xa9, 0xf0, 0x9f, 0x98, 0x80],
+    [0xef, 0xbb, 0xbf, 0x61],
+    [0xef, 0xbf, 0xbd],
+    [0x61, 0xff, 0xfe],
+    [0xed, 0xa0, 0x80],
+    [0xc0, 0xaf],
+    [0xf0, 0x9f],
+    Array(255).fill(0xfe),
+  ].map((name) => new Uint8Array(name));
+  for (const name of names) f.namespace.mkdir({ ...f.header(1), name, mode: 0o755, umask: 0 });
+  for (const plus of [false, true]) {
+    const listed = f.read(1, { cookie: 2, plus, slice: 100 });
+    assert.deepEqual(listed.map(({ name }) => [...name]), names.map((name) => [...name]));
+  }
+  const children = f.namespace.children({ inode: 1, after: 0, limit: 100 });
+  assert.deepEqual(children.map(({ name }) => [...name]), names.map((name) => [...name]));
+});
+
+test("a listing with attributes says what was not written to its row yet", (f) => {
+  const file = f.create(1, "a");
+  const inode = f.inodes.require(file);
+  inode.size = 7;
+  f.inodes.touch(inode);
+  const sizes: number[] = [];
+  f.namespace.readdir({ ...f.header(1), handle: 0, cookie: 2 }, {
+    plus: true,
+    add: () => true,
+    addEntry: (_name, { attributes }) => sizes.push(attributes.size) > 0,
+  });
+  assert.deepEqual(sizes, [7]);
+});
+
 test("a read-only mount refuses every change and answers everything else", (f) => {
   const file = f.create(1, "a");
   f.readOnly = true;

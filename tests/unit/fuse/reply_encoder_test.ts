@@ -185,6 +185,19 @@ Deno.test("READDIRPLUS carries entries; dots go without a lookup", () => {
   assert.deepEqual([...kernel.lookups], [[someAttributes.inode, 1]]);
 });
 
+Deno.test("a name given as text is sent as its UTF-8, and is as long", () => {
+  const { kernel, answers } = rig();
+  const texts = ["plain", "\u00e9\u{1f600}"];
+  answers.readdir = (_request: unknown, filler: DirectoryFiller) => {
+    for (const [at, text] of texts.entries()) {
+      if (filler.plus) assert.ok(filler.addEntry(text, someEntry, at + 1));
+      else assert.ok(filler.add(text, 9, 8, at + 1));
+    }
+  };
+  assert.deepEqual(kernel.readdir(1).value.map(({ name }) => name), texts);
+  assert.deepEqual(kernel.readdirplus(1).value.map(({ name }) => name), texts);
+});
+
 Deno.test("an empty directory listing is the end of the directory", () => {
   const { kernel } = rig();
   assert.deepEqual(kernel.readdir(1).value, []);
