@@ -9,9 +9,13 @@ import type { ObjectStore } from "../object_store/object_store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { fsck } from "../tiering/fsck.ts";
+import type { KeyObjects } from "../tiering/fsck_keys.ts";
 import type { FsckReport } from "../tiering/fsck_report.ts";
+import { cacheLayout } from "./cache_layout.ts";
 import type { DeepRequest } from "./care_requests.ts";
+import { KeyFile } from "./key_file.ts";
 import { LIMITS } from "./limits.ts";
+import { readWrappedKeys } from "./wrapped_keys.ts";
 
 export interface FsckRun {
   cache: string;
@@ -37,6 +41,7 @@ export async function runFsck(options: FsckRun): Promise<FsckReport> {
   try {
     const report = await fsck({
       ...options,
+      keys: keysOf(options),
       clock: systemClock,
       deep: deep === undefined ? undefined : {
         secrets: options.secrets,
@@ -54,6 +59,16 @@ export async function runFsck(options: FsckRun): Promise<FsckReport> {
     if (deep !== undefined) place.write();
     if (damaged.length > 0) await options.markLost(damaged);
   }
+}
+
+/** How to look at the keys of an encrypted file system. */
+function keysOf({ cache, store }: FsckRun): KeyObjects | undefined {
+  const copy = new KeyFile(cacheLayout(cache).key).read();
+  if (copy === undefined) return undefined;
+  return {
+    fileSystem: copy.descriptor.fileSystem,
+    read: async () => "skipped" in store ? [] : await readWrappedKeys(store),
+  };
 }
 
 /** The last pack that was verified, in a small file. */

@@ -114,6 +114,11 @@ export function checkWrappedKey(bytes: Uint8Array): void {
   readHeader(bytes);
 }
 
+/** Checks everything but the passphrase, and answers whose it is. Throws FormatError. */
+export function fileSystemOf(bytes: Uint8Array): Uint8Array {
+  return readHeader(bytes).fileSystem;
+}
+
 function readHeader(bytes: Uint8Array) {
   wellFormed(
     bytes.length === WRAPPED_KEY_BYTES,

@@ -15,6 +15,7 @@ import {
 import { IntegrityRepairs } from "../metadata/integrity_repairs.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
+import { checkKeys, type KeyObjects, skipKeys } from "./fsck_keys.ts";
 import { checkContent, type ContentFaults } from "./fsck_content.ts";
 import { type DeepOptions, verifyPacks } from "./fsck_deep.ts";
 import { verifyLocal } from "./fsck_local.ts";
@@ -31,6 +32,8 @@ export interface FsckOptions {
   mounted: boolean;
   /** Undefined: the bucket is left out, for this reason. */
   store: ObjectStore | { skipped: string };
+  /** Undefined: not encrypted. */
+  keys?: KeyObjects;
   repair: boolean;
   deep: Omit<DeepOptions, "store" | "database" | "clock" | "signal" | "onProgress"> | undefined;
   clock: Clock;
@@ -92,12 +95,14 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
   if (lost > 0) builder.report.notices.push(`${lost} chunks are marked as lost by the bucket`);
   if ("skipped" in store) {
     builder.skip("bucket", "every pack that is referred to is in the bucket", store.skipped);
+    if (options.keys !== undefined) skipKeys(builder, store.skipped);
     return { builder, content, metadata: "usable" };
   }
   onProgress?.("packs in the bucket");
   await checkStore({ store, database, builder, signal });
   onProgress?.("metadata in the bucket");
   const metadata = await checkMetadata({ store, database, builder, deep: options.deep, signal });
+  if (options.keys !== undefined) await checkKeys(options.keys, builder);
   if (options.deep !== undefined) {
     const check = builder.begin("deep", "every chunk in the bucket has the bytes that its id says");
     builder.report.deep = await verifyPacks({

@@ -2,9 +2,10 @@
 
     tree.py make DIR        the same tree every time
     tree.py change DIR      overwrites, appends, truncates, renames: the same changes every time
-    tree.py describe DIR [content] [times]
+    tree.py describe DIR [content] [times] [identity]
                             one line of JSON per entry, sorted by name: what stat, readlink,
-                            listxattr and (with `content`) SHA-256 of the bytes say
+                            listxattr and (with `content`) SHA-256 of the bytes say, and (with
+                            `identity`) which name is the first one of the same file
 
 A test makes and changes one tree on the mount and one in a plain directory; both must be described
 with the same words.
@@ -116,8 +117,11 @@ def digest(path):
 
 def describe(root, options):
     lines = []
+    first = {}
     for path in walk(root):
         status = os.lstat(path)
+        if "identity" in options and status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            first.setdefault(status.st_ino, path)
         entry = {
             "name": path[len(root):].decode("latin-1"),
             "mode": oct(status.st_mode),
@@ -126,6 +130,8 @@ def describe(root, options):
         }
         if not stat.S_ISDIR(status.st_mode):
             entry["size"] = status.st_size
+        if status.st_ino in first:
+            entry["same as"] = first[status.st_ino][len(root):].decode("latin-1")
         if "times" in options:
             entry["mtime"] = status.st_mtime_ns
         if stat.S_ISLNK(status.st_mode):

@@ -7,6 +7,7 @@ import { checkAgain, establish, type Identity, probe } from "../../src/daemon/id
 import { KeyFile } from "../../src/daemon/key_file.ts";
 import { type KeySource, noKey, takenKey } from "../../src/daemon/key_source.ts";
 import { changePassphrase, unlock, type UnlockParts } from "../../src/daemon/unlock.ts";
+import { readWrappedKeys } from "../../src/daemon/wrapped_keys.ts";
 import { type Descriptor, encodeDescriptor } from "../../src/format/descriptor.ts";
 import { DESCRIPTOR_KEY } from "../../src/format/keys.ts";
 import { printRecoveryKey } from "../../src/format/recovery_key.ts";
@@ -16,6 +17,8 @@ import { type ObjectStore, StoreError } from "../../src/object_store/object_stor
 import { openObjectStore } from "../../src/object_store/open_store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { hex, systemRandom } from "../../src/runtime/random.ts";
+import { checkKeys } from "../../src/tiering/fsck_keys.ts";
+import { ReportBuilder } from "../../src/tiering/fsck_report.ts";
 import { startB2Simulator } from "../harness/b2_simulator.ts";
 
 const parts = { clock: systemClock, random: systemRandom, cost: LEAST_COST };
@@ -338,5 +341,38 @@ Deno.test("bytes that open a file system are wiped when they have been used", as
     const wrong = new TextEncoder().encode("two");
     await assert.rejects(open(cache, store, takenKey({ kind: "passphrase", bytes: wrong })));
     assert.deepEqual([...wrong], [0, 0, 0]);
+  });
+});
+
+Deno.test("a check names wrapped keys that are damaged or of another file system, and says when none is left", async () => {
+  await withEncrypted(async ({ store, descriptor }) => {
+    const { fileSystem } = descriptor;
+    const faults = async (whose = fileSystem) => {
+      const builder = new ReportBuilder({ cache: "", mounted: false });
+      const read = () => readWrappedKeys(store);
+      await checkKeys({ fileSystem: whose, read }, builder);
+      return builder.report.findings.map(({ what }) => what);
+    };
+    assert.deepEqual(await faults(), []);
+    const [other, none] = await faults("00".repeat(16));
+    assert.match(other, /^keys\/[0-9a-f]{32}: it belongs to file system /);
+    assert.match(none, /no wrapped key can be used/);
+
+    const [key] = await keysOf(store);
+    const bytes = await store.get(key);
+    await store.put("keys/short", bytes.subarray(1));
+    const [short, ...more] = await faults();
+    assert.match(short, /^keys\/short: has \d+ bytes, so it is no wrapped key/);
+    assert.deepEqual(more, [], "the other one still opens it");
+    const damaged = bytes.slice();
+    damaged[100] ^= 1;
+    await replace(store, key, damaged);
+    assert.match((await faults()).join("\n"), /does not have its checksum.*no wrapped key can be/s);
+    await replace(store, key, bytes);
+    await replace(store, "keys/short", new Uint8Array(0));
+    for await (const { key, versionId } of store.listVersions("keys/")) {
+      await store.delete(key, versionId);
+    }
+    assert.match((await faults()).join("\n"), /^no wrapped key can be used/);
   });
 });

@@ -71,6 +71,15 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
   const { problems } = await mount.json<{ problems: number }>(["fsck", "--deep", mountpoint]);
   assert.equal(problems, 0);
   await mount.unmount();
+  // Without the key in the bucket the passphrase would bring nothing back, and a plain check says so.
+  const keys = `${storeDirectory}/keys`;
+  const fsck = () => mount.zero(["fsck", "--cache", cache]);
+  assert.match((await fsck()).stdout, /^ok +the bucket holds the key/m);
+  await Deno.rename(keys, `${directory}/keys`);
+  const keyless = await fsck();
+  assert.equal(keyless.code, 1, keyless.stderr);
+  assert.match(keyless.stdout, /no wrapped key can be used.*zero key passphrase/);
+  await Deno.rename(`${directory}/keys`, keys);
   const seen = await run("grep", ["-rlE", "canary7", storeDirectory]);
   assert.equal(seen.stdout, "", "no object holds a name or content");
   const told = await run("grep", ["-rl", "canary7passphrase", cache]);

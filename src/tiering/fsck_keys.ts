@@ -1,0 +1,50 @@
+/**
+ * The wrapped master keys of an encrypted file system: without one that can be used, the bucket is not
+ * enough, whatever else is in it. Only the passphrase itself is not tried. Changes nothing.
+ */
+import { Buffer } from "node:buffer";
+import { FormatError } from "../format/format_error.ts";
+import { fileSystemOf } from "../format/wrapped_key.ts";
+import type { ReportBuilder } from "./fsck_report.ts";
+
+/** Of an encrypted file system. */
+export interface KeyObjects {
+  /** 32 hexadecimal digits. */
+  fileSystem: string;
+  /** What lies below `keys/`; without bytes, where the length alone says that it is no key. Rejects with StoreError. */
+  read: () => Promise<{ key: string; length: number; bytes: Uint8Array | undefined }[]>;
+}
+
+const TITLE = "the bucket holds the key, for whoever knows the passphrase";
+
+export function skipKeys(builder: ReportBuilder, why: string): void {
+  builder.skip("keys", TITLE, why);
+}
+
+/** Rejects with StoreError where the store cannot be asked. */
+export async function checkKeys(keys: KeyObjects, builder: ReportBuilder): Promise<void> {
+  const check = builder.begin("keys", TITLE);
+  const found = await keys.read();
+  const faults = found.flatMap(({ key, length, bytes }) => {
+    const fault = bytes === undefined
+      ? `has ${length} bytes, so it is no wrapped key`
+      : faultOf(bytes, keys.fileSystem);
+    return fault === undefined ? [] : [`${key}: ${fault}`];
+  });
+  for (const what of faults) builder.problem(check, { what });
+  if (faults.length < found.length) return;
+  builder.problem(check, {
+    what: "no wrapped key can be used, so the passphrase alone would bring nothing back: " +
+      "zero key passphrase writes one",
+  });
+}
+
+function faultOf(bytes: Uint8Array, fileSystem: string): string | undefined {
+  try {
+    const owner = Buffer.from(fileSystemOf(bytes)).toString("hex");
+    return owner === fileSystem ? undefined : `it belongs to file system ${owner}`;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return error.message;
+  }
+}
