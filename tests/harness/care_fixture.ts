@@ -110,6 +110,8 @@ export interface CareOptions {
   following?: boolean;
   /** Told where the bucket does not have what is shown. */
   onMissing?: () => void;
+  /** Packs are uploaded from then on, or never where it rejects; at once by default. */
+  mayWrite?: Promise<void>;
   /** Metadata is shipped. */
   shipping?: { right: Promise<WritingRight>; intervalMs?: number; snapshotBytes?: number };
   /** Where metadata objects end, for tests of what lies between two. */
@@ -184,7 +186,7 @@ export class CareFixture {
       fileSystemId: FILE_SYSTEM,
       secrets: options.secrets,
       chunkSize: CHUNK,
-      mayWrite: Promise.resolve(),
+      mayWrite: options.mayWrite ?? Promise.resolve(),
       onMissing: options.onMissing,
       ...(options.shipping === undefined ? {} : {
         metadata: {

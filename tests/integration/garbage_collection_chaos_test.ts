@@ -1,6 +1,6 @@
 /**
  * Thousands of random steps of writing, uploading, evicting, reading, deleting, bringing back, shipping
- * metadata, collecting and recovering, against a store that refuses calls, loses answers, stores packs
+ * metadata, collecting, recovering, and putting back old copies of the cache, against a store that refuses calls, loses answers, stores packs
  * twice or in part, gives back wrong bytes, shows stale listings, and loses objects. No byte is ever read
  * that was not written there; after each collection every chunk that any row names is in the bucket, but
  * for what was made to vanish; every recovery is sound; at the end every file reads as it was written,
@@ -14,6 +14,7 @@ import { TreeReader } from "../../src/metadata/tree_reader.ts";
 import { restoreContent } from "../../src/tiering/content_restore.ts";
 import { CHUNK } from "../harness/care_fixture.ts";
 import { soak } from "../harness/fault_seed.ts";
+import { OldCopy } from "../harness/old_copy.ts";
 import { FaultyStore } from "../harness/faulty_store.ts";
 import { assertSound, recoverFrom, ShippingFixture, text } from "../harness/recovery_fixture.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -21,6 +22,8 @@ import { SeededRandom } from "../harness/seeded_random.ts";
 const SEEDS = soak ? 10 : 4;
 const STEPS = soak ? 1_000 : 500;
 const NAMES = 14;
+
+const BEGINNING = { snapshotBytes: 4_000 };
 
 interface Life {
   zero: ShippingFixture;
@@ -35,23 +38,26 @@ interface Life {
   history: Map<string, Uint8Array[]>;
   /** Packs that were made to vanish: what relies on them may be lost, and nothing else. */
   vanished: Set<string>;
-  collections: number;
-  undeleted: number;
-  recoveries: number;
-  reads: number;
-  lostReads: number;
+  counts: Record<"collections" | "undeleted" | "recoveries" | "reads" | "lostReads", number>;
+  /** The cache as it was some time ago, and what its files and versions held. */
+  copy: { cache: OldCopy; files: Life["files"]; versions: Life["versions"] } | undefined;
+  /** Put back so far: those that the bucket had not gone on without, and others. */
+  copies: { current: number; old: number };
 }
 
-/** Whether a pack that a file's content relies on is not in the bucket as it was put. */
-function isHarmed({ vanished, store }: Life, database: MetadataDatabase, inode: number): boolean {
+/** Whether a pack is not in the bucket as it was put. */
+function isGone({ vanished, store }: Life, name: string): boolean {
+  const key = `packs/${name.slice(0, 2)}/${name}`;
+  return vanished.has(key) || store.truncated.has(key);
+}
+
+/** Whether such a pack is one that a file's content relies on. */
+function isHarmed(life: Life, database: MetadataDatabase, inode: number): boolean {
   const packs = database.statement(
     `SELECT DISTINCT lower(hex(p.name)) AS name FROM pack p JOIN chunk c ON c.pack = p.id
      WHERE c.id IN (SELECT chunk FROM map WHERE inode = ?)`,
   ).all(inode) as { name: string }[];
-  return packs.some(({ name }) => {
-    const key = `packs/${name.slice(0, 2)}/${name}`;
-    return vanished.has(key) || store.truncated.has(key);
-  });
+  return packs.some(({ name }) => isGone(life, name));
 }
 
 function remember({ history }: Life, name: string, content: Uint8Array): void {
@@ -59,7 +65,8 @@ function remember({ history }: Life, name: string, content: Uint8Array): void {
 }
 
 /** Every pack that a row of map or version_chunk names is in the bucket, whole. Counts no triggers. */
-async function assertReferencedAreThere({ zero, vanished, store }: Life): Promise<void> {
+async function assertReferencedAreThere(life: Life): Promise<void> {
+  const { zero } = life;
   zero.core.flushAll();
   const packs = zero.database.statement(
     `SELECT DISTINCT lower(hex(p.name)) AS name, p.version_id AS versionId, p.bytes FROM pack p
@@ -67,8 +74,8 @@ async function assertReferencedAreThere({ zero, vanished, store }: Life): Promis
      WHERE c.id IN (SELECT chunk FROM map UNION SELECT chunk FROM version_chunk)`,
   ).all() as { name: string; versionId: string; bytes: number }[];
   for (const { name, versionId, bytes } of packs) {
+    if (isGone(life, name)) continue;
     const key = `packs/${name.slice(0, 2)}/${name}`;
-    if (vanished.has(key) || store.truncated.has(key)) continue;
     assert.equal((await zero.bucket.head(key, { versionId })).length, bytes);
   }
 }
@@ -91,7 +98,7 @@ async function collect(life: Life): Promise<void> {
   const { zero, random, store } = life;
   try {
     await zero.collect({ apply: random.fraction() < 0.9 });
-    life.collections++;
+    life.counts.collections++;
   } catch (error) {
     if (!(error instanceof StoreError) || isWell(store)) throw error;
   }
@@ -111,7 +118,7 @@ async function undelete(life: Life): Promise<void> {
   assert.ok("chunks" in result, JSON.stringify(result));
   files.set(name, versions.get(version)!);
   remember(life, name, versions.get(version)!);
-  life.undeleted++;
+  life.counts.undeleted++;
 }
 
 /** All bytes of a file, or an error; never other bytes. */
@@ -120,7 +127,7 @@ async function readBack(life: Life, name: string): Promise<void> {
   const content = files.get(name);
   const inode = zero.find(name);
   if (content === undefined || inode === undefined) return;
-  life.reads++;
+  life.counts.reads++;
   const { handle } = zero.answered(zero.kernel.open(inode, { flags: 0 }));
   for (let at = 0; at < content.length; at += CHUNK) {
     const size = Math.min(CHUNK, content.length - at);
@@ -129,7 +136,7 @@ async function readBack(life: Life, name: string): Promise<void> {
     if (answer.pending || answer.errno !== 0) {
       const isHard = !isWell(store) || isHarmed(life, zero.database, inode);
       assert(isHard, `${name} cannot be read, and the store is well`);
-      life.lostReads++;
+      life.counts.lostReads++;
       break;
     }
     const same = Buffer.from(answer.value).equals(content.subarray(at, at + size));
@@ -140,9 +147,18 @@ async function readBack(life: Life, name: string): Promise<void> {
 
 /** The disk would burn now: what the bucket brings back. */
 async function recover(life: Life): Promise<void> {
+  const { directory } = await recoverFrom(life.zero.bucket, life.zero);
+  await contentsOf(life, directory);
+  Deno.removeSync(directory, { recursive: true });
+  life.counts.recoveries++;
+}
+
+/** Every file of a recovered cache that is whole in the bucket; each as it was at some time. */
+async function contentsOf(life: Life, directory: string): Promise<Map<string, Uint8Array>> {
   const { zero, history } = life;
-  const { directory } = await recoverFrom(zero.bucket, zero);
-  assertSound(directory);
+  // What was found missing is marked as lost, and comes back as that.
+  assertSound(directory, (name) => isGone(life, name));
+  const files = new Map<string, Uint8Array>();
   const database = MetadataDatabase.open({ directory, readOnly: true });
   try {
     const tree = new TreeReader(database);
@@ -162,12 +178,33 @@ async function recover(life: Life): Promise<void> {
       }
       const known = history.get(name)?.some((content) => Buffer.from(content).equals(data));
       assert(known || data.length === 0, `${name} comes back with content that it never had`);
+      files.set(name, data);
     }
+    return files;
   } finally {
     database.close({ clean: false });
-    Deno.removeSync(directory, { recursive: true });
   }
-  life.recoveries++;
+}
+
+/** An old copy of the cache is put back and mounted; what it shows then, or a recovery, goes on. */
+async function putBack(life: Life): Promise<void> {
+  const { zero, copy, store } = life;
+  life.copy = undefined;
+  if (copy === undefined) {
+    const cache = OldCopy.take(zero);
+    life.copy = { cache, files: new Map(life.files), versions: new Map(life.versions) };
+    return;
+  }
+  const next = await copy.cache.putBack(zero, { store, beginning: BEGINNING });
+  life.zero = next.zero;
+  if (next.recovered === undefined) {
+    life.copies.current++;
+    Object.assign(life, { files: copy.files, versions: copy.versions });
+  } else {
+    life.copies.old++;
+    // Versions that the lost cache made may have been given their numbers anew.
+    Object.assign(life, { files: await contentsOf(life, next.recovered), versions: new Map() });
+  }
 }
 
 async function step(life: Life): Promise<void> {
@@ -202,8 +239,10 @@ async function step(life: Life): Promise<void> {
     store.rate = random.fraction() < 0.5 ? 0 : 0.15;
     store.damage = random.fraction() < 0.7;
     store.denied = random.fraction() < 0.15;
-  } else if (action < 0.9) {
+  } else if (action < 0.89) {
     await recover(life);
+  } else if (action < 0.91) {
+    await putBack(life);
   } else {
     await collect(life);
   }
@@ -259,32 +298,29 @@ async function finish(life: Life): Promise<void> {
 
 const struck = new Map<string, number>();
 
-for (let seed = 1; seed <= SEEDS; seed++) {
-  Deno.test(`no fault makes anybody lose what he needs, or read what was not written (seed ${seed})`, async () => {
-    const random = new SeededRandom(seed);
-    let store: FaultyStore | undefined;
-    await using zero = new ShippingFixture({
-      seed,
-      snapshotBytes: 4_000,
-      wrap: (inner) => store = new FaultyStore(inner, new SeededRandom(seed + 100)),
-    });
-    const lease = await zero.lease;
-    await zero.clock.until(lease.settled);
-    const life: Life = {
-      zero,
-      store: store!,
-      random,
-      files: new Map(),
-      versions: new Map(),
-      contents: Array.from({ length: 8 }, () => random.bytes(1 + random.below(3 * CHUNK))),
-      history: new Map(),
-      vanished: new Set(),
-      collections: 0,
-      undeleted: 0,
-      recoveries: 0,
-      reads: 0,
-      lostReads: 0,
-    };
+async function live(seed: number): Promise<void> {
+  const random = new SeededRandom(seed);
+  let store: FaultyStore | undefined;
+  const zero = new ShippingFixture({
+    ...BEGINNING,
+    seed,
+    wrap: (inner) => store = new FaultyStore(inner, new SeededRandom(seed + 100)),
+  });
+  const life: Life = {
+    zero,
+    store: store!,
+    random,
+    files: new Map(),
+    versions: new Map(),
+    contents: Array.from({ length: 8 }, () => random.bytes(1 + random.below(3 * CHUNK))),
+    history: new Map(),
+    vanished: new Set(),
+    counts: { collections: 0, undeleted: 0, recoveries: 0, reads: 0, lostReads: 0 },
+    copy: undefined,
+    copies: { current: 0, old: 0 },
+  };
+  try {
+    await zero.clock.until((await zero.lease).settled);
     for (let at = 0; at < STEPS; at++) {
       await step(life);
       if (at % 50 === 49) await vanish(life);
@@ -292,20 +328,27 @@ for (let seed = 1; seed <= SEEDS; seed++) {
       if (seed % 2 === 0 && at % 200 === 199) await loseOne(life);
     }
     await finish(life);
-    assert.ok(life.collections > 15, `${life.collections} collections`);
-    assert.ok(life.undeleted > 3, `${life.undeleted} brought back`);
-    assert.ok(life.recoveries > 5 && life.reads > 20, JSON.stringify(life.reads));
-    assert.ok(store!.deleted.some(({ key }) => key.startsWith("packs/")), "something was deleted");
-    for (const [kind, times] of Object.entries(store!.struck)) {
-      struck.set(kind, (struck.get(kind) ?? 0) + times);
-    }
-    if (!soak) return;
-    const { collections, undeleted, recoveries, reads, lostReads } = life;
-    console.log({ seed, collections, undeleted, recoveries, reads, lostReads, ...store!.struck });
-  });
+  } finally {
+    await life.zero[Symbol.asyncDispose]();
+  }
+  const { counts, copies } = life;
+  if (soak) console.log({ seed, ...counts, ...copies, ...store!.struck });
+  assert.ok(counts.collections > 10, `${counts.collections} collections`);
+  assert.ok(counts.undeleted > 3, `${counts.undeleted} brought back`);
+  assert.ok(counts.recoveries > 5 && counts.reads > 20, JSON.stringify(counts));
+  assert.ok(store!.deleted.some(({ key }) => key.startsWith("packs/")), "something was deleted");
+  const happened = { ...store!.struck, "current copies": copies.current, "old copies": copies.old };
+  for (const [kind, times] of Object.entries(happened)) {
+    struck.set(kind, (struck.get(kind) ?? 0) + times);
+  }
+}
+
+for (let seed = 1; seed <= SEEDS; seed++) {
+  Deno.test(`no fault makes anybody lose what he needs, or read what was not written (seed ${seed})`, () =>
+    live(seed));
 }
 
 Deno.test("every kind of fault has struck in these lives", () => {
   for (const [kind, times] of struck) assert(times > 0, `${kind} never struck`);
-  assert.equal(struck.size, 7);
+  assert.equal(struck.size, 9);
 });
