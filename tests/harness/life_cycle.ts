@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import type { StatusReport } from "../../src/daemon/control_protocol.ts";
 import { isMounted, ScratchMount } from "./scratch_mount.ts";
+import { until } from "./until.ts";
 import { requireCode, run } from "./zero_process.ts";
 
 /** A store to go through it with. */
@@ -82,7 +83,10 @@ export async function lifeCycle(test: Deno.TestContext, place: LifeCyclePlace): 
   });
   await step("every byte comes back", async () => {
     await compare("content", "times");
-    assert.ok((await residentFiles(mount)).includes("/large"));
+    // It is kept once it is durable, a moment later.
+    await until("what was read is kept", async () => {
+      return (await residentFiles(mount)).includes("/large");
+    });
   });
   await step("evicted files are overwritten, appended, truncated, replaced", async () => {
     await evictAll(mount, timeoutMs);

@@ -27,7 +27,8 @@ export interface RunOptions {
   stdin?: string;
 }
 
-export const DEFAULT_TIMEOUT_MS = 60_000;
+/** For what hangs; a busy machine needs most of a minute for much of what takes a second. */
+export const DEFAULT_TIMEOUT_MS = 180_000;
 
 /** Runs a command in a process group of its own and kills the group when it is late. */
 export async function run(

@@ -104,7 +104,7 @@ Deno.test("zero unmount refuses while a file is open, and the mount goes on", as
   const script = "exec 3> file; echo ready; " +
     'while [ ! -e "$DONE" ]; do sleep 0.05; done';
   const done = `${mount.directory}/done`;
-  const holder = mount.trySh(script, { env: { DONE: done }, timeoutMs: 30_000 });
+  const holder = mount.trySh(script, { env: { DONE: done }, timeoutMs: 120_000 });
   await mount.sh("while [ ! -e file ]; do sleep 0.05; done");
   const { stderr } = await mount.zeroOk(["unmount", "--no-flush", mount.mountpoint], { code: 1 });
   assert.match(stderr, /is in use/);

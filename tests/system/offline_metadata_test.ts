@@ -33,7 +33,12 @@ Deno.test("on an evicted tree, whatever needs no content makes no call to the st
   await using mount = await ScratchMount.create({
     store: simulator.url(),
     // Nothing of its own accord while the calls are counted.
-    env: { ...simulator.env, ZERO_UPLOAD_AFTER: "1h", ZERO_UPLOAD_DEADLINE: "2h" },
+    env: {
+      ...simulator.env,
+      ZERO_UPLOAD_AFTER: "1h",
+      ZERO_UPLOAD_DEADLINE: "2h",
+      ZERO_METADATA_INTERVAL: "1h",
+    },
   });
   await mount.sh(MAKE_TREE);
   await evictAll(mount);
