@@ -165,6 +165,26 @@ export class ContentStore {
     }
   }
 
+  /**
+   * Copies a range from one file to the same place in another: by reference where the disk can, otherwise
+   * in the kernel. Bytes copied; fewer where `from` ends before.
+   */
+  copy(from: ContentFile, to: ContentFile, range: { offset: number; length: number }): number {
+    let done = 0;
+    while (done < range.length) {
+      const n = checked(
+        libc.copyFileRange(from.fd, to.fd, {
+          offset: range.offset + done,
+          length: range.length - done,
+        }),
+        "copy",
+      );
+      if (n === 0) break;
+      done += n;
+    }
+    return done;
+  }
+
   /** Frees the bytes of a range; it reads as zeros. Never changes the length of the file. */
   punch(file: ContentFile, offset: number, length: number): void {
     const mode = libc.FALLOC.PUNCH_HOLE | libc.FALLOC.KEEP_SIZE;

@@ -86,7 +86,7 @@ export const SETTINGS = {
   "upload.deadline": {
     kind: "duration",
     fallback: "15m",
-    meaning: "a file that is never quiet is uploaded by then",
+    meaning: "a file that is never quiet or never closed is saved by then, again and again",
   },
   "upload.parallel": { kind: "count", fallback: "4", meaning: "uploads at a time" },
   "upload.bandwidth": {

@@ -15,7 +15,7 @@ import type {
   SpaceReport,
 } from "./protocol.ts";
 
-/** A file that is written for so long is worth naming: it gets no version until it is closed. */
+/** A file that is written for so long is worth naming: its versions come by the deadline only. */
 const LONG_WRITING_MS = 60_000;
 const LONG_WRITERS_NAMED = 10;
 /** Parked requests that a report names, at most. */
@@ -63,6 +63,10 @@ export class CommandRunner {
         return answer(fs.saver.stage(a));
       case "save":
         return fs.saver.save(a, answer);
+      case "snapshot":
+        return fs.snapshots.take(a, answer);
+      case "endSnapshot":
+        return answer(fs.snapshots.end(a));
       case "follow":
         return answer(applyShipped(fs, a));
       case "metadataReading":

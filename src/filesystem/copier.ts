@@ -80,6 +80,7 @@ export class Copier {
     const shares: Share[] = [];
     if (range.from % chunkSize !== 0 || range.to % chunkSize !== 0) return shares;
     if (source.inode.deadFrom !== undefined || target.inode.deadFrom !== undefined) return shares;
+    if (target.snapshot !== undefined) return shares;
     // Chunks of what may be changing unseen are not what rows say; what is lent must stay here.
     if (core.unseen.has(source.inode.id) || core.lending.isLent(target)) return shares;
     let local = 0;

@@ -7,6 +7,7 @@ import { invariant } from "../domain/errors.ts";
 import type { MapRow, MapTable } from "../metadata/map_table.ts";
 import type { Inode } from "./inode.ts";
 import type { Parking } from "./parking_lot.ts";
+import type { SnapshotRefusal } from "./protocol.ts";
 
 /** A chunk that has been asked for. */
 export interface Recall {
@@ -21,6 +22,14 @@ export interface Recall {
   stream: boolean;
   /** The engine knows of it. */
   announced: boolean;
+}
+
+/** A snapshot of a file whose chunks are being copied (snapshots.ts). */
+export interface SnapshotUnderWay {
+  /** Before a chunk or its row changes: it is copied now, if it was not. Outside transactions; never fails. */
+  preserve(index: number): void;
+  /** It cannot be had any more. */
+  abandon(why: SnapshotRefusal): void;
 }
 
 /** How many map rows of one file are cached before unneeded ones are dropped. */
@@ -71,6 +80,8 @@ export class FileState {
   recalledBy = "";
   /** Recalled chunks that the sync under way covers; undefined while there is none. */
   settling: Set<number> | undefined;
+  /** Undefined: none is being taken. While one is, chunks are changed but not taken away. */
+  snapshot: SnapshotUnderWay | undefined;
 
   constructor(inode: Inode, maps: MapTable) {
     this.inode = inode;

@@ -37,6 +37,7 @@ import { Recalls } from "./recalls.ts";
 import { Resizer } from "./resizer.ts";
 import { Saver } from "./saver.ts";
 import { Shipping } from "./shipping.ts";
+import { Snapshots } from "./snapshots.ts";
 import { SpaceQueue } from "./space_queue.ts";
 import { Syncer } from "./syncer.ts";
 import { Trash } from "./trash.ts";
@@ -51,6 +52,7 @@ export class Filesystem implements FilesystemOperations {
   readonly bulk: BulkRecall;
   readonly spaceQueue: SpaceQueue;
   readonly reaper: Reaper;
+  readonly snapshots: Snapshots;
   readonly saver: Saver;
   readonly dropper: Dropper;
   readonly facts: FactDesk;
@@ -74,10 +76,8 @@ export class Filesystem implements FilesystemOperations {
     this.bulk = new BulkRecall(core, this.recalls);
     this.spaceQueue = new SpaceQueue(core);
     this.spaceQueue.attach(this.recalls);
-    this.reaper = new Reaper(core, {
-      orphans: new OrphanTable(core.database),
-      xattrs: core.xattrs,
-    });
+    const orphans = new OrphanTable(core.database);
+    this.reaper = new Reaper(core, { orphans, xattrs: core.xattrs });
     this.#writer = new Writer(core, this.recalls, this.spaceQueue);
     this.#reader = new Reader(core, this.recalls);
     this.#resizer = new Resizer(core, {
@@ -93,7 +93,8 @@ export class Filesystem implements FilesystemOperations {
     });
     this.#syncer = new Syncer(core);
     this.#opener = new Opener(core, { handles: this.handles, resizer: this.#resizer });
-    this.saver = new Saver(core, this.reaper);
+    this.snapshots = new Snapshots(core, { reaper: this.reaper, orphans });
+    this.saver = new Saver(core, { reaper: this.reaper, snapshots: this.snapshots });
     this.dropper = new Dropper(core, this.reaper);
     this.facts = new FactDesk(core, { reaper: this.reaper, namespace: () => this.namespace });
     this.shipping = new Shipping(core);

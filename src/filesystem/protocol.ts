@@ -92,6 +92,12 @@ export type Refusal =
   | "readOnly"
   | "gone";
 
+/** Why there is no snapshot of a file. */
+export type SnapshotRefusal =
+  | Refusal
+  /** There is no room for the copy. */
+  | "full";
+
 /** A file to evict. */
 export interface Eviction {
   inode: number;
@@ -153,8 +159,17 @@ export interface Commands extends PolicyCommands, CareCommands, ShippingCommands
   matchChunks: [{ hashes: Uint8Array[] }, (number | undefined)[]];
   /** Records a confirmed pack and binds chunks to it. One answer per placement. */
   stage: [{ pack?: StagedPack; placements: Placement[] }, { placed: (true | Refusal)[] }];
-  /** Makes the staged map the saved version, if nothing moved. */
+  /**
+   * Makes the staged map the saved version, if nothing moved. That of a snapshot becomes its file's, which
+   * stays dirty; "gone" where the file has a newer one by now.
+   */
   save: [{ inode: number; generation: number }, true | Refusal];
+  /**
+   * Takes the state that a dirty file has between two operations, whoever writes to it: `shadow` is a
+   * nameless inode to be uploaded and saved like a file nobody has open, and then ended.
+   */
+  snapshot: [{ inode: number }, { shadow: number } | SnapshotRefusal];
+  endSnapshot: [{ shadow: number }, void];
   /** Packs that hold chunks of these inodes and were never verified. */
   unverifiedPacks: [
     { inodes: number[] },
@@ -254,7 +269,7 @@ export interface FileResidency {
   lastUsedMs: number | undefined;
 }
 
-/** A file that gets no new version because it is never closed; times are wall clock, milliseconds. */
+/** A file that is never closed, and so gets its versions by the upload deadline only; times are wall clock, milliseconds. */
 export interface LongWriter {
   inode: number;
   sinceMs: number;

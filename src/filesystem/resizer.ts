@@ -54,7 +54,8 @@ export class Resizer {
     if (this.#made.has(request)) return this.#shown(request, file);
     core.requireWritable();
     if (size > MAXIMUM_FILE_SIZE) throw new FsError(Errno.EFBIG);
-    if (inode.deadFrom !== undefined) {
+    const copied = size < inode.size && file.snapshot !== undefined;
+    if (inode.deadFrom !== undefined || copied) {
       return core.lot.park(request, { operation: "truncate", reason: "slices", file });
     }
     const lent = core.lending.isLent(file);
@@ -230,7 +231,7 @@ export class Resizer {
     const inode = file.inode;
     const size = core.chunkSize;
     if (request.offset >= end) return undefined;
-    if (inode.deadFrom !== undefined) {
+    if (inode.deadFrom !== undefined || file.snapshot !== undefined) {
       return core.lot.park(request, { operation: "fallocate", reason: "slices", file });
     }
     core.flush(file);

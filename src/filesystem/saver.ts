@@ -8,6 +8,7 @@ import type { Core } from "./core.ts";
 import { type Inode, isRegular } from "./inode.ts";
 import type { Commands, DirtyFile, Placement, Refusal, StagedPack } from "./protocol.ts";
 import { type Reaper, SLICE_ROWS } from "./reaper.ts";
+import type { Snapshots } from "./snapshots.ts";
 
 /** A chunk of an open file that was written this recently is not offered for upload, milliseconds. */
 const HOT_CHUNK_MS = 500;
@@ -17,10 +18,12 @@ const ORPHAN_BYTES = 64 * 1024 * 1024;
 export class Saver {
   readonly #core: Core;
   readonly #reaper: Reaper;
+  readonly #snapshots: Snapshots;
 
-  constructor(core: Core, reaper: Reaper) {
+  constructor(core: Core, parts: { reaper: Reaper; snapshots: Snapshots }) {
     this.#core = core;
-    this.#reaper = reaper;
+    this.#reaper = parts.reaper;
+    this.#snapshots = parts.snapshots;
   }
 
   dirtyFiles(argument: Commands["dirtyFiles"][0]): DirtyFile[] {
@@ -135,6 +138,8 @@ export class Saver {
     if (inode === undefined || inode.deadFrom !== undefined) return "gone";
     if (core.unseen.has(inode.id)) return "changed";
     const file = core.files.peek(inode.id);
+    // What is being copied stays as it was; the chunk comes up again.
+    if (file?.snapshot !== undefined) return "changed";
     const index = placement.index;
     const row = file === undefined ? core.maps.get(inode.id, index) ?? null : file.row(index);
     if (row === null) return "gone";
@@ -232,7 +237,7 @@ export class Saver {
   #begin(inode: Inode): number {
     return this.#core.versions.begin({
       ...inode,
-      inode: inode.id,
+      inode: this.#snapshots.originOf(inode.id) ?? inode.id,
       savedMs: Math.floor(this.#core.clock.wallMs()),
     });
   }
@@ -240,21 +245,17 @@ export class Saver {
   #publish(inode: Inode, version: number): void {
     const core = this.#core;
     core.database.statement("UPDATE total SET sequence = sequence + 1").run();
-    core.versions.publish(version, {
-      inode: inode.id,
-      nowMs: Math.floor(core.clock.wallMs()),
-    });
-    inode.dirty = false;
-    core.inodes.writeContent(inode);
-    const { id, allocated } = inode;
+    const origin = this.#snapshots.originOf(inode.id);
+    const id = origin ?? inode.id;
+    const atMs = core.clock.wallMs();
+    core.versions.publish(version, { inode: id, nowMs: Math.floor(atMs) });
+    // Of a file that goes on changing the version says only what it was.
+    if (origin === undefined) {
+      inode.dirty = false;
+      core.inodes.writeContent(inode);
+    }
     core.usage.touch(id);
-    core.journal.note({
-      inode: id,
-      atMs: core.clock.wallMs(),
-      what: "saved",
-      who: "",
-      bytes: allocated,
-    });
+    core.journal.note({ inode: id, atMs, what: "saved", who: "", bytes: inode.allocated });
   }
 
   #refuseSave({ inode: id, generation }: Commands["save"][0]): Refusal | undefined {
@@ -262,6 +263,8 @@ export class Saver {
     // Law 7: content may be suspect now; the saved version that there is stays.
     if (core.readOnlyReason !== undefined) return "open";
     const inode = core.inodes.get(id);
+    const origin = this.#snapshots.originOf(id);
+    if (inode !== undefined && origin !== undefined) return this.#refuseSnapshot(inode, origin);
     if (inode === undefined || !isRegular(inode) || inode.nlink === 0) return "gone";
     if (inode.generation !== generation || inode.deadFrom !== undefined) return "changed";
     const file = core.files.peek(id);
@@ -271,5 +274,13 @@ export class Saver {
     if (inode.generation !== generation) return "changed";
     if (inode.local > 0) return "unstaged";
     return undefined;
+  }
+
+  /** Nobody changes a snapshot; but its file may be gone by now, or saved in a newer state. */
+  #refuseSnapshot(shadow: Inode, origin: number): Refusal | undefined {
+    const core = this.#core;
+    const nlink = core.inodes.get(origin)?.nlink ?? 0;
+    if (nlink === 0 || (core.versions.savedAt(origin) ?? -1) >= shadow.generation) return "gone";
+    return shadow.local > 0 ? "unstaged" : undefined;
   }
 }

@@ -108,6 +108,7 @@ export class UnseenWriters {
       core.flush(file);
       core.database.transaction(() => this.#table.insert(inode.id));
       unseen = this.#add(inode.id);
+      file.snapshot?.abandon("open");
       unseen.seen = this.#changedAt(inode);
     }
     core.lot.park(request, { operation: "open", reason: "sync", file });

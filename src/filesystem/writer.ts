@@ -103,6 +103,7 @@ export class Writer {
     if (file.inode.deadFrom !== undefined && last >= file.inode.deadFrom) {
       return core.lot.park(request, { operation: "write", reason: "slices", file, indices });
     }
+    for (const index of indices) file.snapshot?.preserve(index);
     const obstacles = this.#obstacles(file, pieces);
     if (obstacles.absent.length > 0) {
       this.#recalls.want(file, obstacles.absent, "reader");

@@ -58,6 +58,14 @@ export class ChunkTable {
     return row?.length;
   }
 
+  /** Whether a file may rely on the bucket alone for it: its pack was looked up, and nothing is missing. */
+  isVerified(id: number): boolean {
+    return this.#database.statement(
+      `SELECT 1 FROM chunk c JOIN pack p ON p.id = c.pack
+       WHERE c.id = ? AND c.lost = 0 AND p.verified = 1`,
+    ).get(id) !== undefined;
+  }
+
   /** Records a confirmed pack. Returns the row ids of its chunks, by ordinal. */
   addPack(pack: NewPack, createdMs: number): number[] {
     const inserted = this.#database.statement(

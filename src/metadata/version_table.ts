@@ -120,6 +120,14 @@ export class VersionTable {
     ).get(inode) !== undefined;
   }
 
+  /** Generation of the saved version; undefined: there is none. */
+  savedAt(inode: number): number | undefined {
+    const row = this.#database.statement(
+      `SELECT generation FROM version WHERE inode = ? AND kind = ${VersionKind.SAVED}`,
+    ).get(inode) as { generation: number } | undefined;
+    return row?.generation;
+  }
+
   /** After an unclean stop: versions that were being built are garbage. */
   abandonBuilding(): void {
     this.#database.statement(

@@ -256,6 +256,28 @@ export function fcntl(fd: number, command: number, argument = 0): number {
   return checked(symbols.fcntl(fd, command, argument));
 }
 
+/** copy_file_range(2) between the same places of two files. Bytes copied, perhaps fewer; 0: `from` ends there. */
+export function copyFileRange(
+  from: number,
+  to: number,
+  { offset, length }: { offset: number; length: number },
+): number {
+  copyOffsets[0] = copyOffsets[1] = BigInt(offset);
+  return checked(
+    symbols.copy_file_range(
+      from,
+      copyFrom,
+      to,
+      copyTo,
+      BigInt(Math.min(length, 0x40000000)),
+      0,
+    ),
+  );
+}
+const copyOffsets = new BigInt64Array(2);
+const copyFrom = new Uint8Array(copyOffsets.buffer, 0, 8);
+const copyTo = new Uint8Array(copyOffsets.buffer, 8, 8);
+
 /** ioctl(2) whose argument is a struct in `argument`. */
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   return checked(symbols.ioctl(fd, BigInt(request), buffer(argument)));

@@ -3,7 +3,22 @@ import type { FilesystemReport } from "../filesystem/protocol.ts";
 import type { EvictorReport } from "./evictor.ts";
 import type { MetadataReport } from "./metadata_shipper.ts";
 import type { RecallerReport } from "./recaller.ts";
-import type { UploaderReport } from "./uploader.ts";
+
+export interface UploaderReport {
+  /** Tries under way. */
+  filesUnderWay: number;
+  packsUnderWay: number;
+  memoryBytes: number;
+  peakMemoryBytes: number;
+  filesSaved: number;
+  packsStored: number;
+  bytesStored: number;
+  puts: number;
+  heads: number;
+  /** File content confirmed per second, lately. */
+  bytesPerSecond: number;
+  paused: boolean;
+}
 
 /** The store's trouble, if it has any now. */
 export interface EngineTrouble {

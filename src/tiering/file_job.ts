@@ -1,7 +1,8 @@
 /**
  * One try to bring one file into the bucket: reads its dirty chunks page by page, hands them to the
  * pack builder in file order, and asks for its version to be saved once all are bound (law 2).
- * Holds a few chunks at a time, however large the file is. Never changes the file.
+ * Holds a few chunks at a time, however large the file is. Never changes the file. Where a snapshot is
+ * asked for, that is what is brought, whatever programs do to the file meanwhile; and it is ended.
  */
 import { unreachable } from "../domain/errors.ts";
 import type { DirtyChunk } from "../filesystem/protocol.ts";
@@ -50,7 +51,14 @@ export class FileJob {
   placedBytes = 0;
   /** Generation that the last page of chunks belonged to. */
   generation = 0;
+  /** Monotonic milliseconds when the snapshot was asked for; undefined: the file itself is brought. */
+  takenMs: number | undefined;
+  /** It brings a snapshot. */
+  readonly snapshot: boolean;
   readonly #ports: FileJobPorts;
+  /** What is read: the inode, or its snapshot once there is one. */
+  #source: number | undefined;
+  #ended = false;
   readonly #finish: (outcome: FileOutcome) => void;
   #outstanding = 0;
   /** Chunks before this index have been handed over. */
@@ -59,12 +67,14 @@ export class FileJob {
   #abandoned = false;
   #trouble: Exclude<PlaceOutcome, true> | "failed" | undefined;
 
-  constructor(inode: number, options: FileJobPorts & { urgent: boolean }) {
+  constructor(inode: number, options: FileJobPorts & { urgent: boolean; snapshot: boolean }) {
     this.inode = inode;
+    this.snapshot = options.snapshot;
+    this.#source = options.snapshot ? undefined : inode;
     this.urgent = options.urgent;
     this.#ports = options;
     const { promise, resolve } = Promise.withResolvers<FileOutcome>();
-    this.done = promise;
+    this.done = options.snapshot ? promise.finally(() => this.#endSnapshot()) : promise;
     this.#finish = resolve;
   }
 
@@ -83,7 +93,8 @@ export class FileJob {
     if (this.#abandoned) return "fed";
     const { filesystem, log, signal } = this.#ports.tiering;
     try {
-      const { inode } = this;
+      const inode = this.#source ?? await this.#takeSnapshot();
+      if (inode === undefined) return "fed";
       const limit = ENGINE_LIMITS.DIRTY_PAGE_CHUNKS;
       const page = await filesystem.call("dirtyChunks", { inode, from: this.#from, limit });
       if (page === undefined) {
@@ -110,6 +121,30 @@ export class FileJob {
       this.#finish("failed");
     }
     return "fed";
+  }
+
+  /** Undefined: there is none, and the try is over. */
+  async #takeSnapshot(): Promise<number | undefined> {
+    const { filesystem, clock } = this.#ports.tiering;
+    this.takenMs = clock.monotonicMs();
+    const answer = await filesystem.call("snapshot", { inode: this.inode });
+    if (typeof answer !== "string") this.#source = answer.shadow;
+    if (this.#abandoned) await this.#endSnapshot();
+    else if (typeof answer !== "string") return answer.shadow;
+    else this.#finish(answer === "full" ? "changed" : outcomeOf(answer));
+    return undefined;
+  }
+
+  /** What is left over where even this fails goes with the next mount. */
+  async #endSnapshot(): Promise<void> {
+    const shadow = this.#source;
+    if (shadow === undefined || this.#ended) return;
+    this.#ended = true;
+    const { filesystem, log, signal } = this.#ports.tiering;
+    await filesystem.call("endSnapshot", { shadow }).catch((error) => {
+      if (signal.aborted) return;
+      log("error", "a snapshot could not be ended", { inode: shadow, error: describe(error) });
+    });
   }
 
   async #feedPage(page: { path: string; chunks: DirtyChunk[] }, lane: Lane): Promise<void> {
@@ -171,7 +206,7 @@ export class FileJob {
     const isAbandoned = () => this.#abandoned;
     let settled = false;
     return {
-      inode: this.inode,
+      inode: this.#source!,
       index: chunk.index,
       generation: chunk.generation,
       length: chunk.length,
@@ -198,7 +233,8 @@ export class FileJob {
   async #save(): Promise<void> {
     const { filesystem, log, signal } = this.#ports.tiering;
     try {
-      const { inode, generation } = this;
+      const { generation } = this;
+      const inode = this.#source!;
       const answer = await filesystem.call("save", { inode, generation });
       this.#finish(answer === true ? "saved" : outcomeOf(answer));
     } catch (error) {

@@ -6,7 +6,7 @@ import { PACK_TARGET_BYTES, PACK_TARGET_CHUNKS } from "../format/limits.ts";
 export interface EngineSettings {
   /** A file is uploaded when it has not changed for so long. */
   uploadAfterMs: number;
-  /** A file that is never quiet is tried by then; also the longest pause between two tries. */
+  /** A file that is never quiet, or never closed, is saved by then; also the longest pause between two tries. */
   uploadDeadlineMs: number;
   /** Packs that are uploaded at a time. */
   uploadParallel: number;
@@ -62,6 +62,8 @@ export const ENGINE_LIMITS = {
   /** The same while space is short; doubles up to PRESSURE_RETRY_CAP_MS. */
   PRESSURE_RETRY_MS: 250,
   PRESSURE_RETRY_CAP_MS: 5_000,
+  /** Snapshots of files that are never quiet that are uploaded at a time: each holds a copy on the disk. */
+  SNAPSHOTS: 2,
   /** Files whose failed tries are remembered. */
   REMEMBERED_TRIES: 10_000,
   /** Passes over the dirty files are at least so far apart … */

@@ -9,6 +9,7 @@ import { sleep } from "../runtime/clock.ts";
 import { Budget } from "./budget.ts";
 import { describe, type Tiering, untilAborted } from "./context.ts";
 import { dirtyPages } from "./dirty_pages.ts";
+import type { UploaderReport } from "./engine_status.ts";
 import { FileJob, type FileOutcome } from "./file_job.ts";
 import { PackBuilder } from "./pack_builder.ts";
 import { PackUploader } from "./pack_uploader.ts";
@@ -17,24 +18,14 @@ import { ENGINE_LIMITS } from "./settings.ts";
 import { Resaves } from "./resaves.ts";
 import type { Sorter } from "./sorter.ts";
 import { StoreTrouble } from "./store_trouble.ts";
-import { firstSeen, type Tries, triesAfter, waitBeforeUpload } from "./upload_schedule.ts";
+import {
+  firstSeen,
+  snapshotIsDue,
+  type Tries,
+  triesAfter,
+  waitBeforeUpload,
+} from "./upload_schedule.ts";
 import { Wakeup } from "./wakeup.ts";
-
-export interface UploaderReport {
-  /** Tries under way. */
-  filesUnderWay: number;
-  packsUnderWay: number;
-  memoryBytes: number;
-  peakMemoryBytes: number;
-  filesSaved: number;
-  packsStored: number;
-  bytesStored: number;
-  puts: number;
-  heads: number;
-  /** File content confirmed per second, lately. */
-  bytesPerSecond: number;
-  paused: boolean;
-}
 
 export class Uploader {
   readonly #tiering: Tiering;
@@ -119,14 +110,18 @@ export class Uploader {
   changed(inode: number): void {
     const job = this.#jobs.get(inode);
     // Under pressure and for a sync each confirmed chunk counts, and the generations tell which do.
-    if (job !== undefined && !job.urgent && !this.#pressure) job.abandon();
+    if (job !== undefined && !job.urgent && !job.snapshot && !this.#pressure) job.abandon();
   }
 
   /** Space is short: chunks of everything that is dirty go up now, without quiet time. */
   setPressure(pressure: boolean): void {
     if (pressure === this.#pressure) return;
     this.#pressure = pressure;
-    if (pressure) this.look();
+    if (pressure) {
+      // Copies are in the way, however long a store that fails would have kept them.
+      for (const job of this.#jobs.values()) if (job.snapshot) job.abandon();
+      this.look();
+    }
     this.#closeIfIdle();
   }
 
@@ -158,7 +153,7 @@ export class Uploader {
     try {
       await this.#whenAllowed();
       const joined = this.#jobs.get(inode);
-      const job = joined ?? await this.#start(inode, { urgent: true });
+      const job = joined ?? await this.#start(inode, { urgent: true, snapshot: false });
       if (!job.urgent) {
         job.urgent = true;
         this.#urgentJobs++;
@@ -229,16 +224,16 @@ export class Uploader {
     for await (const files of stopped() ? [] : dirtyPages(this.#tiering)) {
       dirty ||= files.length > 0;
       let started = 0;
-      const due: number[] = [];
+      const due = new Map<number, { snapshot: boolean }>();
       for (const file of files) {
         if (this.#jobs.has(file.inode)) continue;
-        const waitMs = this.#waitFor(file);
+        const { waitMs, snapshot } = this.#when(file);
         if (waitMs > 0) dueMs = Math.min(dueMs, waitMs);
-        else due.push(file.inode);
+        else if (!snapshot || this.#admitsSnapshot(due)) due.set(file.inode, { snapshot });
       }
       // Files that a policy keeps out of the bucket are not listed any more from then on.
-      for (const inode of await this.#sorter.uploadable(due)) {
-        await this.#start(inode, { urgent: false });
+      for (const inode of await this.#sorter.uploadable([...due.keys()])) {
+        await this.#start(inode, { urgent: false, ...due.get(inode)! });
         started++;
         if (stopped()) break;
       }
@@ -254,30 +249,42 @@ export class Uploader {
     return Math.min(dueMs, dirty ? ENGINE_LIMITS.PASS_POLL_MS : ENGINE_LIMITS.PASS_IDLE_MS);
   }
 
-  #waitFor(file: DirtyFile): number {
+  /** Snapshots hold copies on the disk: few at a time. */
+  #admitsSnapshot(due: ReadonlyMap<number, { snapshot: boolean }>): boolean {
+    const jobs = [...this.#jobs.values(), ...due.values()];
+    return jobs.filter(({ snapshot }) => snapshot).length < ENGINE_LIMITS.SNAPSHOTS;
+  }
+
+  #when(file: DirtyFile): { waitMs: number; snapshot: boolean } {
     const { clock, settings } = this.#tiering;
     const tries = this.#tries.get(file.inode);
     const monotonicMs = clock.monotonicMs();
     const { uploadDeadlineMs: deadlineMs } = settings;
-    const quietMs = waitBeforeUpload(file, {
+    // Everything is saved: the deadline runs from the next change on.
+    if (tries?.snapshotGeneration === file.generation) tries.sinceMs = monotonicMs;
+    const mode = {
       tries,
       wallMs: clock.wallMs(),
       monotonicMs,
       afterMs: settings.uploadAfterMs,
       deadlineMs,
       pressure: this.#pressure,
-    });
+    };
+    const quietMs = waitBeforeUpload(file, mode);
     // While space is short each confirmed file counts.
     const pauseMs = this.#pressure
       ? 0
       : this.#resaves.waitMs(file.inode, { nowMs: monotonicMs, deadlineMs });
     const waitMs = Math.max(quietMs, pauseMs);
     if (waitMs > 0 && tries === undefined) this.#remember(file.inode, firstSeen(monotonicMs));
-    return waitMs;
+    return { waitMs, snapshot: snapshotIsDue(file, mode) };
   }
 
   /** Puts a file in the line of those that are read. */
-  async #start(inode: number, options: { urgent: boolean }): Promise<FileJob> {
+  async #start(
+    inode: number,
+    options: { urgent: boolean; snapshot: boolean },
+  ): Promise<FileJob> {
     const { signal } = this.#tiering;
     const share = await this.#waiting.acquire(1, signal);
     const known = this.#jobs.get(inode);
@@ -289,7 +296,7 @@ export class Uploader {
       tiering: this.#tiering,
       builder: this.#builder,
       memory: this.#memory,
-      urgent: options.urgent,
+      ...options,
     });
     this.#jobs.set(inode, job);
     if (options.urgent) this.#urgentJobs++;
@@ -339,14 +346,17 @@ export class Uploader {
       deadlineMs: settings.uploadDeadlineMs,
       progress: job.placedBytes > 0,
       generation: job.generation,
+      takenMs: job.takenMs,
     });
     this.#remember(job.inode, tries);
     if (outcome === "saved") {
       this.#saved++;
-      this.#resaves.saved(job.inode, {
-        nowMs: clock.monotonicMs(),
-        deadlineMs: settings.uploadDeadlineMs,
-      });
+      if (!job.snapshot) {
+        this.#resaves.saved(job.inode, {
+          nowMs: clock.monotonicMs(),
+          deadlineMs: settings.uploadDeadlineMs,
+        });
+      }
       this.onConfirmed();
     } else if (outcome !== "gone") {
       this.look();

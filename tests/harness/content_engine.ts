@@ -1,6 +1,7 @@
 /** The engine's part of content_player.ts: uploads now, stages later or never, evicts, spills, recalls. */
 import type { ContentModel, ModelFile } from "./content_model.ts";
 import type { RecallEvent, Upload } from "./fake_engine.ts";
+import { assertSaved } from "./filesystem_checks.ts";
 import type { FilesystemFixture } from "./filesystem_fixture.ts";
 
 export class EnginePlayer {
@@ -8,6 +9,8 @@ export class EnginePlayer {
   protected readonly chunk: number;
   #uploads: Upload[] = [];
   #answered: RecallEvent[] = [];
+  /** Inodes of snapshots that are not ended. */
+  #shadows = new Set<number>();
 
   constructor(model: ContentModel) {
     this.model = model;
@@ -22,6 +25,7 @@ export class EnginePlayer {
   protected forgetAll(): void {
     this.#uploads = [];
     this.#answered = [];
+    this.#shadows = new Set();
   }
 
   protected file(n: number): ModelFile | undefined {
@@ -57,6 +61,39 @@ export class EnginePlayer {
   _saveWhole(a: number): void {
     const file = this.file(a);
     if (file !== undefined) this.fixture.engine.save(file.inode);
+  }
+
+  /** Whatever becomes of the file meanwhile, its version is what it was at this moment. */
+  _snapshot(a: number, b: number): void {
+    const file = this.file(a);
+    if (file === undefined || this.#shadows.size >= 3) return;
+    this.model.drain();
+    // What is under way may count before the snapshot or after it.
+    if (this.model.isChanging(file) || this.model.isWriting(file)) return;
+    const { inode: origin, bytes } = file;
+    const { fixture } = this;
+    fixture.engine.ask("snapshot", { inode: origin }, (answer) => {
+      if (typeof answer === "string") return;
+      const { shadow } = answer;
+      this.#shadows.add(shadow);
+      fixture.engine.save(shadow, {
+        verified: b % 5 > 0,
+        later: (saved) => {
+          if (saved === true) assertSaved(fixture, { inode: origin, bytes });
+          if (b % 8 > 0) this.#endShadow(shadow);
+        },
+      });
+    });
+  }
+
+  #endShadow(shadow: number): void {
+    this.#shadows.delete(shadow);
+    this.fixture.engine.call("endSnapshot", { shadow });
+  }
+
+  /** Nothing is left of snapshots once they are ended. */
+  protected endShadows(): void {
+    for (const shadow of this.#shadows) this.#endShadow(shadow);
   }
 
   _evict(a: number, b: number): void {

@@ -23,6 +23,7 @@ export const KINDS = {
   stage: 8,
   save: 8,
   saveWhole: 4,
+  snapshot: 10,
   evict: 8,
   spill: 5,
   bulk: 2,

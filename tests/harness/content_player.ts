@@ -51,6 +51,7 @@ export class ContentPlayer extends EnginePlayer {
     this.fixture.quiesce();
     this.model.drain();
     assert.equal(this.model.pending.length, 0, "requests wait for ever");
+    this.endShadows();
     this.model.compareAll();
     this.fixture.quiesce();
     this.check();

@@ -29,7 +29,9 @@ export class FakeCompute implements ComputePort {
     this.encoded++;
     const inode = Number(job.path.slice("content/".length));
     const index = job.offset / this.#chunkSize;
-    const bytes = this.#filesystem.files.get(inode)?.chunks.get(index)?.bytes?.slice(0, job.length);
+    const { shadows, files } = this.#filesystem;
+    const file = shadows.get(inode) ?? files.get(inode);
+    const bytes = file?.chunks.get(index)?.bytes?.slice(0, job.length);
     await this.onEncode(job);
     return bytes?.length === job.length ? encodeBytes(bytes) : { kind: "moved" };
   }

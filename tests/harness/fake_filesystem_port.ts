@@ -9,7 +9,13 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { FilesystemPort } from "../../src/filesystem/port.ts";
-import type { Commands, Eviction, Placement, Refusal } from "../../src/filesystem/protocol.ts";
+import type {
+  Commands,
+  Eviction,
+  Placement,
+  Refusal,
+  SnapshotRefusal,
+} from "../../src/filesystem/protocol.ts";
 import type { FactsRow } from "../../src/metadata/facts_table.ts";
 import { UsageClass } from "../../src/metadata/schema.ts";
 import { chunkId } from "../../src/format/codec.ts";
@@ -28,6 +34,8 @@ type Handlers = { [K in keyof Commands]?: (argument: Commands[K][0]) => Commands
 export class FakeFilesystemPort extends FakeFilesystemState implements FilesystemPort {
   readonly calls: { command: keyof Commands; argument: unknown }[] = [];
   readonly installed: Commands["install"][0][] = [];
+  /** Why no snapshots are taken; undefined: they are. */
+  refuseSnapshots: SnapshotRefusal | undefined;
   readonly failures: Commands["recallFailed"][0][] = [];
   readonly #before = new Map<string, (argument: unknown) => void | Promise<void>>();
   /** Row of the last chunk with this hash. */
@@ -82,7 +90,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
         })),
 
     dirtyChunks: ({ inode, from, limit }) => {
-      const file = this.files.get(inode);
+      const file = this.shadows.get(inode) ?? this.files.get(inode);
       if (file === undefined || !file.dirty) return undefined;
       const chunks = [...file.chunks]
         .filter(([index, chunk]) => index >= from && chunk.chunk === undefined)
@@ -116,9 +124,31 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
       return { placed: placements.map((placement) => this.#place(placement, first)) };
     },
 
-    save: ({ inode, generation }) => {
+    snapshot: ({ inode }) => {
       const file = this.files.get(inode);
+      if (file === undefined || !file.dirty) return "gone";
+      if (this.refuseSnapshots !== undefined) return this.refuseSnapshots;
+      const shadow = -inode;
+      assert.ok(!this.shadows.has(shadow), "a second snapshot of a file");
+      // Not among the files: no list names it.
+      this.shadows.set(shadow, { ...structuredClone(file), inode: shadow, writers: 0 });
+      return { shadow };
+    },
+
+    endSnapshot: ({ shadow }) => {
+      assert.ok(this.shadows.delete(shadow), "a snapshot is ended twice");
+    },
+
+    save: ({ inode, generation }) => {
+      const shadow = this.shadows.get(inode);
+      const file = this.files.get(shadow === undefined ? inode : -inode);
       if (file === undefined) return "gone";
+      if (shadow !== undefined) {
+        assert.equal(generation, shadow.generation);
+        if (localBytes(shadow) > 0) return "unstaged";
+        file.saved = generation;
+        return true;
+      }
       if (file.generation !== generation) return "changed";
       if (file.writers > 0) return "open";
       if (localBytes(file) > 0) return "unstaged";
@@ -324,7 +354,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
   };
 
   #place(placement: Placement, firstOfPack: number): true | Refusal {
-    const file = this.files.get(placement.inode);
+    const file = this.shadows.get(placement.inode) ?? this.files.get(placement.inode);
     if (file === undefined) return "gone";
     const chunk = file.chunks.get(placement.index);
     if (chunk === undefined || chunk.generation !== placement.generation) return "changed";

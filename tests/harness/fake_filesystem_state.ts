@@ -49,6 +49,8 @@ export interface FakePack {
 
 export class FakeFilesystemState {
   readonly files = new Map<number, FakeFile>();
+  /** Snapshots, by the inode that they are read under. */
+  readonly shadows = new Map<number, FakeFile>();
   readonly packs: FakePack[] = [];
   readonly locations: ChunkLocation[] = [];
   readonly marks = { target: 1e12, high: 1e12, low: 1e12, hard: 1e12 };

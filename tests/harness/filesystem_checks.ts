@@ -57,6 +57,29 @@ export function assertCleanIsSaved(fixture: FilesystemFixture): void {
   }
 }
 
+/** Asserts that the saved version of a file is these bytes. */
+export function assertSaved(
+  { database, core, engine }: FilesystemFixture,
+  { inode, bytes }: { inode: number; bytes: Uint8Array },
+): void {
+  const version = database.statement("SELECT id, size FROM version WHERE inode = ? AND kind = 1")
+    .get(inode) as { id: number; size: number } | undefined;
+  assert(version !== undefined, `nothing of inode ${inode} is saved`);
+  const saved = new Uint8Array(version.size);
+  const rows = database.statement(
+    `SELECT v.idx, v.length, hex(c.hash) AS hash FROM version_chunk v JOIN chunk c ON c.id = v.chunk
+     WHERE v.version = ?`,
+  ).all(version.id) as { idx: number; length: number; hash: string }[];
+  for (const { idx, length, hash } of rows) {
+    saved.set(
+      engine.bucket.get(hash.toLowerCase())!.subarray(0, length),
+      idx * core.chunkSize,
+    );
+  }
+  assert.equal(saved.length, bytes.length, `the saved version of inode ${inode} has another size`);
+  assert(equal(saved, bytes), `the saved version of inode ${inode} is a mixture`);
+}
+
 function assertMemory({ core }: FilesystemFixture): void {
   let resident = (core.database.statement("SELECT resident FROM total").get() as {
     resident: number;
