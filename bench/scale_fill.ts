@@ -20,6 +20,8 @@ const INODE = `mode, uid, gid, nlink, size, allocated, resident, atime_s, atime_
 const TIMES = "1700000000, 0, 1700000000, 0, 1700000000, 0, 1700000000, 0, 1700000000000";
 /** Bytes of each file. */
 const BYTES = 4096;
+/** Files whose content lies in one pack. They fill it: of packs that are mostly garbage, a mount would copy the rest. */
+const PER_PACK = 64;
 
 export function fill(cache: string, trees: readonly Tree[]): void {
   const database = MetadataDatabase.open({ directory: cache });
@@ -52,11 +54,12 @@ function addTree(database: MetadataDatabase, { name, files, perDirectory }: Tree
        SELECT ${first} + i, 33188, 0, 0, 1, ${BYTES}, ${BYTES}, ${BYTES}, ${TIMES}, 1 FROM n`);
   run(`${series(files)} INSERT INTO dentry (parent, name, inode)
        SELECT ${below} + i / ${perDirectory}, CAST('f' || i AS BLOB), ${first} + i FROM n`);
-  run(`${series(Math.ceil(files / 64))}
+  run(`${series(Math.ceil(files / PER_PACK))}
        INSERT INTO pack (id, name, version_id, bytes, verified, created_ms)
-       SELECT ${pack} + i, randomblob(16), 'v', 16777216, 1, 0 FROM n`);
+       SELECT ${pack} + i, randomblob(16), 'v', ${PER_PACK * BYTES}, 1, 0 FROM n`);
   run(`${series(files)} INSERT INTO chunk (id, hash, pack, ordinal, offset, stored, length, codec)
-       SELECT ${chunk} + i, randomblob(32), ${pack} + i / 64, i % 64, 0, 1, ${BYTES}, 0 FROM n`);
+       SELECT ${chunk} + i, randomblob(32), ${pack} + i / ${PER_PACK}, i % ${PER_PACK},
+         i % ${PER_PACK} * ${BYTES}, ${BYTES}, ${BYTES}, 0 FROM n`);
   run(`${series(files)} INSERT INTO map (inode, idx, chunk, length, resident, generation)
        SELECT ${first} + i, 0, ${chunk} + i, ${BYTES}, 1, 1 FROM n`);
   run(`${series(files)} INSERT INTO version (inode, kind, generation, size, mode, uid, gid, mtime_s,
