@@ -12,11 +12,11 @@ const CONTENT = "canary7content of a file";
 const TYPIST = `
 import os, pty, sys
 # By their words: whatever else is written may hold a colon.
-prompts = [b"bring back): ", b"once more: "]
+prompts = sys.argv[2].encode().split(b"|")
 shown = b""
 pid, fd = pty.fork()
 if pid == 0:
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[3], sys.argv[3:])
 while True:
     try:
         part = os.read(fd, 4096)
@@ -42,11 +42,12 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
   const passphrase = await write("passphrase", `${PASSPHRASE}\n`);
   const wrong = await write("wrong", "something else\n");
   const places = ["--store", store, "--cache", cache];
-  const typed = await run(
-    "python3",
-    ["-c", TYPIST, PASSPHRASE, zeroExecutable, "init", "--encrypt", ...places],
-    { env: zeroEnvironment(directory), clearEnv: true },
-  );
+  const type = (prompts: string, ...args: string[]) =>
+    run("python3", ["-c", TYPIST, PASSPHRASE, prompts, zeroExecutable, ...args], {
+      env: zeroEnvironment(directory),
+      clearEnv: true,
+    });
+  const typed = await type("bring back): |once more: ", "init", "--encrypt", ...places);
   requireCode(typed, 0, "zero init --encrypt in a terminal");
   assert.match(typed.stdout, /New passphrase.*once more.*created encrypted file system/s);
   assert.ok(!typed.stdout.includes(PASSPHRASE), `echoed: ${typed.stdout}`);
@@ -66,6 +67,14 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
     const text = await Deno.readTextFile(`/proc/${pid}/${what}`);
     assert.ok(!text.includes("canary7passphrase"), what);
   }
+  // A mount that follows, with a cache that is still to be made, asks in the terminal, too.
+  const reader = `${directory}/reader`;
+  await Deno.mkdir(reader);
+  const follower = ["--store", store, "--cache", `${directory}/reader-cache`];
+  const follows = await type("Passphrase: ", "mount", "--read-only", ...follower, reader);
+  requireCode(follows, 0, `a read-only mount in a terminal: ${follows.stdout}`);
+  assert.equal((await run("cat", [`${reader}/d/${NAME}`])).stdout, `${CONTENT}\n`);
+  await mount.zeroOk(["unmount", reader]);
   const status = await mount.zeroOk(["status", mountpoint]);
   assert.match(status.stdout, /^id +[0-9a-f]{32}, encrypted in the bucket$/m);
   const { problems } = await mount.json<{ problems: number }>(["fsck", "--deep", mountpoint]);

@@ -3,6 +3,7 @@ import { ExitCode, UserError } from "../../domain/errors.ts";
 import type { CommandContext } from "../context.ts";
 import { keyFrom, type KeyOptions } from "../key_options.ts";
 import { type PlaceOptions, settingsFrom } from "../places.ts";
+import type { ResolvedSettings } from "../../daemon/resolve_settings.ts";
 
 export async function mountCommand(
   context: CommandContext,
@@ -41,17 +42,19 @@ export async function mountCommand(
   const cache = beside ? `${places.cache}-read-only` : places.cache;
   const mountpoint = resolveMountpoint(chosen);
   prepareMountpoint(mountpoint);
-  const { needsKey } = await import("../../daemon/key_file.ts");
   const key = await keyFrom(settings, options);
+  const { credentials } = settings;
+  const isNeeded = key.given ||
+    await isKeyNeeded({ cache, store, credentials, readOnly: options.readOnly === true });
   const request = {
     mountpoint,
     cache,
     store,
     values: settings.values,
     origins: settings.origins,
-    credentials: settings.credentials,
+    credentials,
     // One that is not needed is refused by name; one that is missing, too.
-    unlocking: key.given || needsKey(cache) ? await key.take() : undefined,
+    unlocking: isNeeded ? await key.take() : undefined,
     takeOver: options.takeOver === true,
     readOnly: options.readOnly === true,
     foreground: options.foreground === true,
@@ -65,4 +68,23 @@ export async function mountCommand(
   for (const note of notes) console.error(`zero: ${note}`);
   context.print(`mounted ${store} at ${mountpoint} (process ${pid})`);
   return ExitCode.ok;
+}
+
+async function isKeyNeeded(
+  options: {
+    cache: string;
+    store: string;
+    credentials: ResolvedSettings["credentials"];
+    readOnly: boolean;
+  },
+): Promise<boolean> {
+  const [{ needsKey }, { holdsFilesystem }] = await Promise.all([
+    import("../../daemon/key_file.ts"),
+    import("../../daemon/cache_directory.ts"),
+  ]);
+  const { cache, readOnly } = options;
+  if (!readOnly || holdsFilesystem(cache)) return needsKey(cache);
+  // A cache that is to be made says nothing yet. (One that writes is not made for what is there already.)
+  const { isBucketEncrypted } = await import("../../daemon/bucket_encrypted.ts");
+  return await isBucketEncrypted(options);
 }
