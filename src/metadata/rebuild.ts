@@ -303,8 +303,9 @@ export class Rebuild {
   #settleRest(): void {
     const database = this.#database;
     this.#run(`UPDATE total SET sequence = sequence + 1`);
+    // What nothing referred to then may have been deleted since: nothing new may rely on it unseen.
     this.#run(
-      `UPDATE pack SET dead_at = (SELECT sequence FROM total) WHERE live_chunks = 0`,
+      `UPDATE pack SET dead_at = (SELECT sequence FROM total), verified = 0 WHERE live_chunks = 0`,
     );
     this.#run(
       `UPDATE pack SET condemned = 1 WHERE live_chunks = 0 AND id IN (SELECT pack FROM condemned)`,

@@ -96,7 +96,16 @@ export class Repacker {
       const range = { offset: first.offset, length };
       bytes = await store.get(key, { versionId: first.packVersion, range, signal });
     } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== "missing") throw error;
+      if (!(error instanceof StoreError)) throw error;
+      if (error.kind === "corrupt") {
+        // Other packs are not kept from being repacked by one that is shorter than was stored.
+        log("error", "a pack in the bucket is damaged; it is not repacked", {
+          pack: key,
+          error: describe(error),
+        });
+        return [];
+      }
+      if (error.kind !== "missing") throw error;
       log("error", "a pack that files need is missing in the bucket", { pack: key });
       await filesystem.call("markLost", { chunks: run.map(({ chunk }) => chunk) });
       return [];

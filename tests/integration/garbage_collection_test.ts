@@ -299,3 +299,28 @@ Deno.test("packs that are mostly garbage are copied into new ones, and their fil
   await zero.evict([inode]);
   assert.ok(Buffer.from(await zero.read(inode)).equals(contents[kept]));
 });
+
+Deno.test("one pack that is shorter than was stored kept all others from being repacked", async () => {
+  const { zero, store } = await tenFiles();
+  await using _ = zero;
+  const random = new SeededRandom(10);
+  for (const group of ["a", "b"]) {
+    for (let i = 0; i < 8; i++) zero.write(`${group}${i}`, random.bytes(CHUNK));
+    await zero.sync();
+    for (let i = 1; i < 8; i++) zero.unlink(`${group}${i}`);
+  }
+  await zero.collect({ apply: false });
+  zero.days(8);
+  const { get } = store;
+  let first: string | undefined;
+  store.get = (key, options) => {
+    first ??= key;
+    if (key !== first) return get.call(store, key, options);
+    return Promise.reject(new StoreError("corrupt", `get ${key}: the object is shorter`));
+  };
+  const report = await zero.collect();
+  assert.equal(report.sparse.objects, 2);
+  assert.match(first!, /^packs\//);
+  assert.equal(report.repacked.chunks, 1);
+  assert(zero.log.some((line) => line.includes("a pack in the bucket is damaged")));
+});

@@ -214,3 +214,32 @@ Deno.test("the policy comes back with the metadata, hidden from programs and nev
     assert.equal(await recovered(), undefined);
   });
 });
+
+Deno.test("what garbage collection had taken away after the recovered state was taken for saved, and lost", async () => {
+  await withFixture(async (fixture) => {
+    const content = data(2 * CHUNK, 5);
+    fixture.write("kept", data(CHUNK, 6));
+    fixture.write("removed", content);
+    await fixture.ship();
+    fixture.unlink("removed");
+    // Its trash and its grace pass, each marked with the store's clock.
+    for (let week = 0; week < 4; week++) {
+      await fixture.ship();
+      const before = (await fixture.packObjects()).length;
+      await fixture.collect();
+      fixture.turn();
+      if ((await fixture.packObjects()).length < before) break;
+      assert(week < 3, "the pack was never deleted");
+      fixture.days(8);
+    }
+    // The disk burns before the bucket hears of that: its metadata still names the pack.
+    const { directory } = await recoverFrom(fixture.bucket, fixture);
+    await mounted(fixture, directory, async (again) => {
+      // Its owner has a copy, and puts the file back.
+      const inode = again.write("removed", content);
+      await again.ship();
+      await again.evict([inode]);
+      assert.deepEqual(await again.read(inode), content);
+    });
+  });
+});
