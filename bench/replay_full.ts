@@ -6,18 +6,21 @@
  */
 import { loadPolicyFile } from "../src/daemon/effective_policy.ts";
 import { marksFor, runReplay } from "../src/daemon/replay.ts";
+import { TraceRing } from "../src/policy/trace.ts";
 import { zipfTrace } from "../tests/unit/policy/traces.ts";
 
 const EVENTS = 699_048;
 const TARGET = 2e9;
 const { events: pattern } = zipfTrace(3);
-const events = Array.from({ length: EVENTS }, (_, n) => {
+const ring = TraceRing.create(EVENTS);
+for (let n = 0; n < EVENTS; n++) {
   const round = Math.floor(n / pattern.length);
   const event = pattern[n % pattern.length];
   // Three sets of files, in turns of 60 days.
   const inode = event.inode + round % 3 * 4_000;
-  return { ...event, inode, timeMs: event.timeMs + round * 60 * 86_400_000 };
-});
+  ring.append({ ...event, inode, timeMs: event.timeMs + round * 60 * 86_400_000 });
+}
+const events = ring.inOrderOfTime();
 const policies = ["laptop", "minimal"].map((name) => {
   const { policy } = loadPolicyFile(new URL(`../policies/${name}.yaml`, import.meta.url).pathname);
   return { name, policy, marks: marksFor(policy, TARGET) };

@@ -4,10 +4,10 @@
  * mounted, its filesystem isolate is the only one that writes it. It is never shipped, and losing it
  * harms nothing.
  */
-import { HEADER_BYTES, RECORD_BYTES, type TraceEvent } from "../domain/access_trace.ts";
+import { HEADER_BYTES, RECORD_BYTES } from "../domain/access_trace.ts";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { formatBytes, MiB } from "../domain/units.ts";
-import { TraceRing } from "../policy/trace.ts";
+import { type TraceEvents, TraceRing } from "../policy/trace.ts";
 import type { LogFile } from "./log_file.ts";
 
 /** What can be replayed within a few hundred MiB of memory. */
@@ -63,7 +63,7 @@ function remove(path: string): void {
 }
 
 /** Writes a copy that others may read: these records, and no names. Throws UserError; replaces nothing. */
-export function shareTrace(events: readonly TraceEvent[], path: string): void {
+export function shareTrace(events: TraceEvents, path: string): void {
   const ring = TraceRing.create(Math.max(1, events.length));
   for (const event of events) ring.append(event);
   try {

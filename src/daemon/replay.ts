@@ -17,7 +17,7 @@ import {
   sampleTrace,
   type StaticFacts,
 } from "../policy/replay.ts";
-import type { TraceEvent } from "../policy/trace.ts";
+import type { TraceEvents } from "../policy/trace.ts";
 import { loadPolicyFile } from "./effective_policy.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -29,7 +29,7 @@ export interface ReplayedPolicy {
 }
 
 export interface ReplayRequest {
-  events: TraceEvent[];
+  events: TraceEvents;
   policies: ReplayedPolicy[];
   /** Bytes; unless given, that of new file systems. */
   chunkSize?: number;
@@ -110,8 +110,8 @@ export function runReplay(request: ReplayRequest): ReplayReport {
       events: events.length,
       files: sizes.size,
       bytes,
-      fromMs: events[0].timeMs,
-      untilMs: events[events.length - 1].timeMs,
+      fromMs: events.at(0)!.timeMs,
+      untilMs: events.at(-1)!.timeMs,
     },
     rows,
     curve: curveOf(policies, about(policies[0].marks), { bytes, sampled }),
@@ -122,7 +122,7 @@ export function runReplay(request: ReplayRequest): ReplayReport {
 }
 
 /** The largest size of each file that occurs, and their sum. */
-function footprint(events: readonly TraceEvent[]): { sizes: Map<number, number>; bytes: number } {
+function footprint(events: TraceEvents): { sizes: Map<number, number>; bytes: number } {
   const sizes = new Map<number, number>();
   for (const { inode, size } of events) {
     if (size > (sizes.get(inode) ?? -1)) sizes.set(inode, size);

@@ -1,5 +1,6 @@
 /** How replays and traces read. Pure: text from plain data. */
-import { ReaderClass, type TraceEvent, TraceKind } from "../domain/access_trace.ts";
+import { ReaderClass, TraceKind } from "../domain/access_trace.ts";
+import type { TraceEvents } from "../policy/trace.ts";
 import { formatBytes, formatDuration } from "../domain/units.ts";
 import type { ReplayReport } from "./replay.ts";
 import { printMoney } from "./prices.ts";
@@ -85,23 +86,30 @@ export interface TraceSummary {
   readers: { user: number; uncounted: number; streamed: number; denied: number };
 }
 
-export function summarize(events: readonly TraceEvent[]): TraceSummary {
-  const count = (wanted: (event: TraceEvent) => boolean) => events.filter(wanted).length;
-  const readsBy = (reader: ReaderClass) =>
-    count((event) => event.kind === TraceKind.READ && event.reader === reader);
+export function summarize(events: TraceEvents): TraceSummary {
+  const inodes = new Set<number>();
+  const byKind = new Map<TraceKind, number>();
+  const byReader = new Map<ReaderClass, number>();
+  const count = <T>(counts: Map<T, number>, of: T) => counts.set(of, (counts.get(of) ?? 0) + 1);
+  for (const { inode, kind, reader } of events) {
+    inodes.add(inode);
+    count(byKind, kind);
+    if (kind === TraceKind.READ) count(byReader, reader);
+  }
+  const reads = (reader: ReaderClass) => byReader.get(reader) ?? 0;
   return {
     events: events.length,
-    fromMs: events[0]?.timeMs,
+    fromMs: events.at(0)?.timeMs,
     untilMs: events.at(-1)?.timeMs,
-    files: new Set(events.map(({ inode }) => inode)).size,
-    reads: count(({ kind }) => kind === TraceKind.READ),
-    writes: count(({ kind }) => kind === TraceKind.WRITE),
-    removals: count(({ kind }) => kind === TraceKind.REMOVE),
+    files: inodes.size,
+    reads: byKind.get(TraceKind.READ) ?? 0,
+    writes: byKind.get(TraceKind.WRITE) ?? 0,
+    removals: byKind.get(TraceKind.REMOVE) ?? 0,
     readers: {
-      user: readsBy(ReaderClass.USER),
-      uncounted: readsBy(ReaderClass.UNCOUNTED),
-      streamed: readsBy(ReaderClass.STREAM),
-      denied: readsBy(ReaderClass.DENY),
+      user: reads(ReaderClass.USER),
+      uncounted: reads(ReaderClass.UNCOUNTED),
+      streamed: reads(ReaderClass.STREAM),
+      denied: reads(ReaderClass.DENY),
     },
   };
 }

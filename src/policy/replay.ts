@@ -11,7 +11,7 @@ import type { Marks } from "./marks.ts";
 import type { Policy } from "./model.ts";
 import type { Prices } from "./money.ts";
 import { ReplayRun } from "./replay_run.ts";
-import type { TraceEvent } from "./trace.ts";
+import type { TraceEvent, TraceEvents } from "./trace.ts";
 
 export type Contender = Policy | "LRU" | "SIEVE" | "Belady";
 
@@ -22,7 +22,7 @@ export type StaticFacts = Partial<
 
 export interface ReplayOptions {
   /** In the order of time. */
-  events: readonly TraceEvent[];
+  events: TraceEvents;
   marks: Marks;
   chunkSize: number;
   /** Names and owners, where somebody knows them. */
@@ -87,9 +87,11 @@ export function diskSizeCurve(
  * A part of a trace that behaves like the whole of it on a disk of the same share: all accesses of
  * one file in about `1 / rate`, chosen by a hash of its inode.
  */
-export function sampleTrace(events: readonly TraceEvent[], rate: number): TraceEvent[] {
+export function sampleTrace(events: TraceEvents, rate: number): TraceEvent[] {
   const limit = rate * 0x1_0000_0000;
-  return events.filter(({ inode }) => hashInode(inode) < limit);
+  const sampled: TraceEvent[] = [];
+  for (const event of events) if (hashInode(event.inode) < limit) sampled.push(event);
+  return sampled;
 }
 
 function hashInode(inode: number): number {

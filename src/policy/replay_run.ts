@@ -11,7 +11,7 @@ import { Rules } from "./outcome.ts";
 import { PolicyOrder, type ReplayedFile } from "./policy_order.ts";
 import { countsAsUse, ReaderClass } from "./readers.ts";
 import type { Contender, ReplayOptions, ReplayResult } from "./replay.ts";
-import { type TraceEvent, TraceKind } from "./trace.ts";
+import { type TraceEvent, type TraceEvents, TraceKind } from "./trace.ts";
 
 const LINK = { firstByteMs: 250, bytesPerSecond: 10 * 1024 * 1024 };
 const REGRET_MS = 7 * 86_400_000;
@@ -73,7 +73,7 @@ export class ReplayRun {
 
   run(): ReplayResult {
     const { events, prices } = this.#options;
-    for (; this.#index < events.length; this.#index++) this.#step(events[this.#index]);
+    for (; this.#index < events.length; this.#index++) this.#step(events.at(this.#index)!);
     const result = this.#result;
     this.#stalls.sort((a, b) => a - b);
     return {
@@ -231,11 +231,11 @@ export class ReplayRun {
 }
 
 /** For each event, the time at which its file is next used by a read; Infinity: never. */
-function nextUses(events: readonly TraceEvent[]): Float64Array {
+function nextUses(events: TraceEvents): Float64Array {
   const next = new Float64Array(events.length);
   const later = new Map<number, number>();
   for (let index = events.length - 1; index >= 0; index--) {
-    const { inode, kind, reader, timeMs } = events[index];
+    const { inode, kind, reader, timeMs } = events.at(index)!;
     next[index] = later.get(inode) ?? Infinity;
     if (kind !== TraceKind.READ) later.delete(inode);
     else if (countsAsUse(reader)) later.set(inode, timeMs);

@@ -17,6 +17,38 @@ import { invariant } from "../domain/errors.ts";
 
 export { RECORD_BYTES, type TraceEvent, TraceKind } from "../domain/access_trace.ts";
 
+/** Accesses in some order: an array, or records that stay packed until somebody asks for one. */
+export interface TraceEvents extends Iterable<TraceEvent> {
+  readonly length: number;
+  /** Undefined: there are not so many. */
+  at(index: number): TraceEvent | undefined;
+}
+
+/** Records of a ring, which must not be appended to meanwhile. */
+class PackedEvents implements TraceEvents {
+  readonly #view: DataView;
+  /** Where the records stand. */
+  readonly #places: Uint32Array;
+
+  constructor(view: DataView, places: Uint32Array) {
+    this.#view = view;
+    this.#places = places;
+  }
+
+  get length(): number {
+    return this.#places.length;
+  }
+
+  at(index: number): TraceEvent | undefined {
+    const place = this.#places.at(index);
+    return place === undefined ? undefined : readRecord(this.#view, place);
+  }
+
+  *[Symbol.iterator](): Generator<TraceEvent> {
+    for (const place of this.#places) yield readRecord(this.#view, place)!;
+  }
+}
+
 export class TraceRing {
   /** Header and records; changes with each record. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -76,7 +108,19 @@ export class TraceRing {
    * written down a little later than uses, clocks are set, and a power cut may have left older records
    * where newer ones were on their way to the disk.
    */
-  inOrderOfTime(): TraceEvent[] {
-    return [...this.records()].sort((a, b) => a.timeMs - b.timeMs);
+  inOrderOfTime(): TraceEvents {
+    const places = new Uint32Array(this.length);
+    const times = new Float64Array(this.length);
+    let known = 0;
+    for (let n = this.#written - this.length; n < this.#written; n++) {
+      const place = placeOf(n, this.capacity);
+      const event = readRecord(this.#view, place);
+      if (event === undefined) continue;
+      times[known] = event.timeMs;
+      places[known++] = place;
+    }
+    const order = Uint32Array.from({ length: known }, (_, index) => index);
+    order.sort((a, b) => times[a] - times[b]);
+    return new PackedEvents(this.#view, order.map((index) => places[index]));
   }
 }

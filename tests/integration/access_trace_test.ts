@@ -20,7 +20,7 @@ const event = (inode: number): TraceEvent => ({
 function recorded(fixture: FilesystemFixture): string[] {
   fixture.core.uses.flush();
   const names = ["read", "write", "remove"];
-  return readTrace(`${fixture.cache}/access.trace`).inOrderOfTime()
+  return [...readTrace(`${fixture.cache}/access.trace`).inOrderOfTime()]
     .map(({ kind, reader, inode, size }) =>
       `${names[kind]} ${inode} ${size}${reader === 0 ? "" : ` class ${reader}`}`
     );

@@ -98,8 +98,9 @@ const describe = (inode: number) => ({ paths: [NAMES[inode % NAMES.length]] });
 /** The same by brute force: all facts in a list, the whole plan made anew at each eviction. */
 function slowly(
   contender: Policy | "LRU" | "Belady",
-  { events, marks }: ReplayOptions,
+  { events: trace, marks }: ReplayOptions,
 ): Pick<ReplayResult, "hits" | "recalledBytes" | "evictions" | "evictedBytes" | "unmet"> {
+  const events = [...trace];
   const all = new Map<number, FileFacts>();
   const result = { hits: 0, recalledBytes: 0, evictions: 0, evictedBytes: 0, unmet: 0 };
   const nextRead = (inode: number, from: number) => {
