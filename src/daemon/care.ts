@@ -128,7 +128,7 @@ export class Care {
         secrets,
         mounted: true,
         repair: false,
-        markLost: (chunks) => filesystem.call("markLost", { chunks }),
+        markLost: (damage) => filesystem.call("markLost", damage),
       })
     );
   }

@@ -78,9 +78,9 @@ export async function fsckOffline(options: OfflineFsck): Promise<FsckReport> {
       }),
       mounted: false,
       store: store ?? { skipped: "it was left out" },
-      markLost: (chunks) =>
+      markLost: ({ pack, chunks }) =>
         open.transaction(() => {
-          for (const chunk of chunks) new ChunkTable(open).markLost(chunk);
+          for (const chunk of chunks) new ChunkTable(open).markLostIn(pack, chunk);
         }),
     });
     return report;

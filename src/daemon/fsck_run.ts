@@ -26,8 +26,8 @@ export interface FsckRun {
   mounted: boolean;
   repair: boolean;
   deep: DeepRequest | undefined;
-  /** Chunks whose bytes the bucket does not give back. */
-  markLost: (chunks: number[]) => void | Promise<void>;
+  /** Chunks of a pack whose bytes the bucket does not give back from there. */
+  markLost: (damage: { pack: number; chunks: number[] }) => void | Promise<void>;
   signal: AbortSignal;
   onProgress: (text: string) => void;
 }
@@ -36,7 +36,7 @@ const schema = z.object({ after: z.number().int().nonnegative() });
 
 export async function runFsck(options: FsckRun): Promise<FsckReport> {
   const { deep, cache } = options;
-  const damaged: number[] = [];
+  const damaged: { pack: number; chunks: number[] }[] = [];
   const place = new DeepPlace(`${cache}/fsck.json`);
   try {
     const report = await fsck({
@@ -50,14 +50,16 @@ export async function runFsck(options: FsckRun): Promise<FsckReport> {
         pick: () => systemRandom.fraction(),
         after: deep.restart ? 0 : place.read(),
         onVerified: (pack) => place.note(pack),
-        onDamage: (chunks) => damaged.push(...chunks),
+        onDamage: (chunks, _, pack) => {
+          if (chunks.length > 0) damaged.push({ pack, chunks });
+        },
       },
     });
     if (deep !== undefined) place.forget();
     return report;
   } finally {
     if (deep !== undefined) place.write();
-    if (damaged.length > 0) await options.markLost(damaged);
+    for (const each of damaged) await options.markLost(each);
   }
 }
 

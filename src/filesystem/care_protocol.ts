@@ -65,8 +65,8 @@ export interface CareCommands {
   relocate: [{ pack: StagedPack; chunks: { chunk: number; from: number }[] }, number];
   /** Version ids of the packs of these names; undefined where there is no such row. */
   packVersions: [{ names: Uint8Array[] }, (string | undefined)[]];
-  /** The store does not give back the bytes of these chunks (law 8). */
-  markLost: [{ chunks: number[] }, void];
+  /** The store does not give back the bytes of these chunks (law 8), where they still lie in that pack. */
+  markLost: [{ pack: number; chunks: number[] }, void];
   /** Versions in the trash, in the order of their ids, after an id. */
   trash: [{ after: number; limit: number }, TrashedVersion[]];
   /** Gives a version from the trash to an empty new file, which is evicted from then on. */

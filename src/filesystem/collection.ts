@@ -110,10 +110,10 @@ export class Collection {
     return names.map((name) => this.#table.pack(name)?.versionId);
   }
 
-  markLost({ chunks }: CareCommands["markLost"][0]): void {
+  markLost({ pack, chunks }: CareCommands["markLost"][0]): void {
     const core = this.#core;
     core.database.transaction(() => {
-      for (const chunk of chunks) core.chunks.markLost(chunk);
+      for (const chunk of chunks) core.chunks.markLostIn(pack, chunk);
     });
   }
 }

@@ -98,6 +98,11 @@ export class ChunkTable {
     this.#database.statement(`UPDATE chunk SET lost = 1 WHERE id = ?`).run(id);
   }
 
+  /** The same only while the chunk lies in that pack: it may have been copied into another one since. */
+  markLostIn(pack: number, id: number): void {
+    this.#database.statement(`UPDATE chunk SET lost = 1 WHERE id = ? AND pack = ?`).run(id, pack);
+  }
+
   lostCount(): number {
     const row = this.#database.statement(
       `SELECT count(*) AS n FROM chunk WHERE lost = 1 AND refs > 0`,

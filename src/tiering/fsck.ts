@@ -112,8 +112,8 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
       clock,
       signal,
       onProgress,
-      onDamage: (chunks, what) => {
-        options.deep!.onDamage(chunks, what);
+      onDamage: (chunks, what, pack) => {
+        options.deep!.onDamage(chunks, what, pack);
         for (const id of chunks) builder.problem(check, { id, what });
         if (chunks.length === 0) builder.problem(check, { what });
       },

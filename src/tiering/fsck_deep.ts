@@ -33,8 +33,8 @@ export interface DeepOptions {
   after: number;
   /** Called after each pack; durable enough to go on from. */
   onVerified: (pack: number) => void;
-  /** Rows of chunks whose bytes are wrong or gone, and what was found. */
-  onDamage: (chunks: number[], what: string) => void;
+  /** Rows of chunks whose bytes in a pack are wrong or gone, what was found, and the pack's row. */
+  onDamage: (chunks: number[], what: string, pack: number) => void;
   onProgress?: (text: string) => void;
   signal: AbortSignal;
 }
@@ -55,7 +55,7 @@ export async function verifyPacks(options: DeepOptions): Promise<DeepReport> {
       after = pack.pack;
       if (pick() < share) {
         const before = report.bytes;
-        await verifyPack(pack, { ...options, chunks: table.chunks(pack.pack), report });
+        await verifyPack(pack, { ...options, table, chunks: table.chunks(pack.pack), report });
         report.packs++;
         onProgress?.(`verified ${report.packs} packs`);
         await pace.spent(report.bytes - before);
@@ -68,13 +68,17 @@ export async function verifyPacks(options: DeepOptions): Promise<DeepReport> {
 
 async function verifyPack(
   pack: PackToVerify,
-  options: DeepOptions & { chunks: ChunkToVerify[]; report: DeepReport },
+  options: DeepOptions & { table: VerifyTable; chunks: ChunkToVerify[]; report: DeepReport },
 ): Promise<void> {
   const { store, secrets, chunks, report, signal } = options;
   const key = packKey(pack.name);
   const damaged = (ids: number[], what: string) => {
-    report.damaged += ids.length;
-    options.onDamage(ids, `${key}: ${what}`);
+    // Copied into another pack meanwhile, or needed by nothing any more: this one was to go.
+    const needed = new Set(options.table.chunks(pack.pack).map(({ chunk }) => chunk));
+    const left = ids.filter((id) => needed.has(id));
+    if (left.length === 0 && ids.length > 0) return;
+    report.damaged += left.length;
+    options.onDamage(left, `${key}: ${what}`, pack.pack);
   };
   let object: Uint8Array | undefined;
   try {

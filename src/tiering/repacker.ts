@@ -66,7 +66,7 @@ export class Repacker {
       }
       for (const run of runs(await this.#options.filesystem.call("liveChunks", { pack }))) {
         signal.throwIfAborted();
-        for (const { location, encoded } of await this.#read(run, signal)) {
+        for (const { location, encoded } of await this.#read(run, { pack, signal })) {
           if (!writer.hasRoom(encoded.length)) await close();
           writer.add({ ...location, stored: encoded });
           copied.push({ chunk: location.chunk, from: pack });
@@ -85,7 +85,7 @@ export class Repacker {
   /** Encoded bytes of chunks that lie next to each other; those that are what their ids say. */
   async #read(
     run: ChunkLocation[],
-    signal: AbortSignal,
+    { pack, signal }: { pack: number; signal: AbortSignal },
   ): Promise<{ location: ChunkLocation; encoded: Uint8Array<ArrayBuffer> }[]> {
     const { store, compute, log, filesystem } = this.#options;
     const [first] = run;
@@ -107,7 +107,7 @@ export class Repacker {
       }
       if (error.kind !== "missing") throw error;
       log("error", "a pack that files need is missing in the bucket", { pack: key });
-      await filesystem.call("markLost", { chunks: run.map(({ chunk }) => chunk) });
+      await filesystem.call("markLost", { pack, chunks: run.map(({ chunk }) => chunk) });
       return [];
     }
     const good = await Promise.all(run.map(async (location) => {

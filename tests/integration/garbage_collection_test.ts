@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { UserError } from "../../src/domain/errors.ts";
+import { packKey } from "../../src/format/keys.ts";
+import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { StoreError } from "../../src/object_store/object_store.ts";
 import type { ShippedHistory } from "../../src/tiering/collection_horizon.ts";
+import { verifyPacks } from "../../src/tiering/fsck_deep.ts";
 import { CareFixture, type CareOptions, CHUNK } from "../harness/care_fixture.ts";
 import { FaultyStore } from "../harness/faulty_store.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -273,22 +276,29 @@ Deno.test("a clock that was set, or that differs from the store's, stops every d
   );
 });
 
-Deno.test("packs that are mostly garbage are copied into new ones, and their files read as before", async () => {
-  const { zero } = await tenFiles();
-  await using _ = zero;
+/** Eight small files of one pack or two, of which all but one are gone for good: its pack is to be repacked. */
+async function sparsePack(zero: CareFixture) {
   const random = new SeededRandom(9);
   const contents = Array.from({ length: 8 }, () => random.bytes(CHUNK));
   // Small files share a pack.
   const inodes = contents.map((content, i) => zero.write(`small${i}`, content));
   await zero.sync();
-  const { inode } = zero.database.statement(
-    `SELECT m.inode FROM map m JOIN chunk c ON c.id = m.chunk JOIN pack p ON p.id = c.pack
+  const { inode, pack, chunk } = zero.database.statement(
+    `SELECT m.inode, p.id AS pack, c.id AS chunk
+     FROM map m JOIN chunk c ON c.id = m.chunk JOIN pack p ON p.id = c.pack
      WHERE m.inode >= ? AND p.live_chunks > 4 LIMIT 1`,
-  ).get(inodes[0]) as { inode: number };
+  ).get(inodes[0]) as { inode: number; pack: number; chunk: number };
   const kept = inodes.indexOf(inode);
   inodes.forEach((_, i) => i === kept || zero.unlink(`small${i}`));
   await zero.collect({ apply: false });
   zero.days(8);
+  return { inode, pack, chunk, content: contents[kept] };
+}
+
+Deno.test("packs that are mostly garbage are copied into new ones, and their files read as before", async () => {
+  const { zero } = await tenFiles();
+  await using _ = zero;
+  const { inode, content } = await sparsePack(zero);
   const report = await zero.collect();
   assert.equal(report.sparse.objects, 1);
   assert.equal(report.repacked.chunks, 1);
@@ -297,7 +307,7 @@ Deno.test("packs that are mostly garbage are copied into new ones, and their fil
   assert.ok((await zero.collect()).deleted.dead.objects >= 1);
   assert.equal((await zero.collect()).sparse.objects, 0);
   await zero.evict([inode]);
-  assert.ok(Buffer.from(await zero.read(inode)).equals(contents[kept]));
+  assert.ok(Buffer.from(await zero.read(inode)).equals(content));
 });
 
 Deno.test("one pack that is shorter than was stored kept all others from being repacked", async () => {
@@ -324,3 +334,56 @@ Deno.test("one pack that is shorter than was stored kept all others from being r
   assert.equal(report.repacked.chunks, 1);
   assert(zero.log.some((line) => line.includes("a pack in the bucket is damaged")));
 });
+
+Deno.test("a pack that was repacked and deleted while fsck --deep read it made fsck mark its chunks as lost", async () => {
+  const { zero } = await tenFiles();
+  await using _ = zero;
+  const { inode, pack, chunk, content } = await sparsePack(zero);
+  await zero.evict([inode]);
+  const get = zero.bucket.get.bind(zero.bucket);
+  let collected = false;
+  const signal = new AbortController().signal;
+  const damage: number[] = [];
+  const database = MetadataDatabase.open({ directory: zero.cache, readOnly: true });
+  try {
+    const report = await verifyPacks({
+      store: Object.assign(Object.create(zero.bucket), {
+        get: async (key: string, options: { versionId?: string }) => {
+          // Its rows have been read by now.
+          if (key === packKeyOf(zero, pack) && !collected) {
+            collected = true;
+            assert.equal((await zero.collect()).repacked.chunks, 1);
+            await zero.collect({ apply: false });
+            zero.days(8);
+            await zero.collect();
+          }
+          return await get(key, options);
+        },
+      }),
+      database,
+      secrets: undefined,
+      clock: zero.clock,
+      share: 1,
+      pick: () => 0,
+      bytesPerSecond: undefined,
+      after: pack - 1,
+      onVerified: () => {},
+      onDamage: (chunks) => damage.push(...chunks),
+      signal,
+    });
+    assert.ok(collected);
+    assert.equal(report.damaged, 0);
+    assert.deepEqual(damage, []);
+  } finally {
+    database.close({ clean: false });
+  }
+  // What was found before it was moved says nothing of where it is now.
+  await zero.port.call("markLost", { pack, chunks: [chunk] });
+  assert.equal(zero.core.chunks.lostCount(), 0);
+  assert.ok(Buffer.from(await zero.read(inode)).equals(content));
+});
+
+function packKeyOf(zero: CareFixture, pack: number): string | undefined {
+  const row = zero.database.statement("SELECT name FROM pack WHERE id = ?").get(pack);
+  return row && packKey(row.name as Uint8Array);
+}
