@@ -1,8 +1,8 @@
 /**
  * What errors of the operating system mean for a directory store.
  *
- * "Not there" is `missing` only while the store itself is provably there; everything that is not
- * understood is `unavailable`, never `missing`.
+ * "Not there" is `missing` only where the store itself is provably there, by one look at both; everything
+ * that is not understood is `unavailable`, never `missing`.
  */
 import { codeOf, type DirectoryIdentity } from "./directory_identity.ts";
 import { StoreError, type StoreErrorKind } from "./object_store.ts";
@@ -25,10 +25,15 @@ const kinds: Record<string, StoreErrorKind> = {
 export class DirectoryErrors {
   constructor(private readonly identity: DirectoryIdentity) {}
 
-  /** Runs `action`; an error of the operating system becomes the StoreError that it means. */
+  /**
+   * Runs `action`; an error of the operating system becomes the StoreError that it means. `again` looks
+   * for the object below another path to the root, and rejects with the system's ENOENT where it is not
+   * there.
+   */
   async around<T>(
     call: { operation: string; key: string },
     action: () => Promise<T>,
+    again?: (root: string) => Promise<unknown>,
   ): Promise<T> {
     try {
       return await action();
@@ -40,18 +45,37 @@ export class DirectoryErrors {
       }
       const what = `${call.operation} ${call.key}`;
       if (code === "ENOENT") {
-        // The check itself may fail with an error of the system: then nothing is known.
-        await this.identity.check(what).catch((failure) => {
-          throw failure instanceof StoreError
-            ? failure
-            : new StoreError("unavailable", `${what}: ${message(failure)}`, { cause: failure });
-        });
-        throw new StoreError("missing", `${what}: there is no such object`, { code });
+        if (await this.#isMissing(what, again)) {
+          throw new StoreError("missing", `${what}: there is no such object`, { code });
+        }
+        throw new StoreError("unavailable", `${what}: the store was away for a moment`, { code });
       }
       throw new StoreError(kinds[code] ?? "unavailable", `${what}: ${message(error)}`, {
         code,
         cause: error,
       });
+    }
+  }
+
+  /** False: it is there. Throws StoreError where the store is not, or where nothing can be known. */
+  async #isMissing(
+    what: string,
+    again: ((root: string) => Promise<unknown>) | undefined,
+  ): Promise<boolean> {
+    try {
+      const root = await this.identity.hold(what);
+      try {
+        await again?.(root.path);
+        return again === undefined;
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") throw error;
+        return true;
+      } finally {
+        await root.close();
+      }
+    } catch (failure) {
+      if (failure instanceof StoreError) throw failure;
+      throw new StoreError("unavailable", `${what}: ${message(failure)}`, { cause: failure });
     }
   }
 }

@@ -28,6 +28,13 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** The store's directory, as it was mounted when it was opened. */
+export interface HeldRoot {
+  /** Leads into that directory, whatever is mounted or unmounted in its place meanwhile. */
+  readonly path: string;
+  close(): Promise<void>;
+}
+
 /** The identity written in the marker below `root`; undefined where there is no marker. */
 async function readIdentity(root: string): Promise<string | undefined> {
   let text: string;
@@ -49,9 +56,12 @@ export class DirectoryIdentity {
   #known: string | undefined;
   constructor(private readonly root: string) {}
 
-  /** Throws StoreError `no-bucket` where the directory is not the store that it was, or none. */
-  async check(operation: string): Promise<void> {
-    const found = await readIdentity(this.root);
+  /**
+   * Throws StoreError `no-bucket` where the directory is not the store that it was, or none. `path`: by
+   * which way to look.
+   */
+  async check(operation: string, path = this.root): Promise<void> {
+    const found = await readIdentity(path);
     if (found === undefined) {
       throw new StoreError(
         "no-bucket",
@@ -66,6 +76,27 @@ export class DirectoryIdentity {
         `${operation}: ${this.root} is another store now (${found}, was ${this.#known})`,
       );
     }
+  }
+
+  /**
+   * Opens the directory and checks that it is the store. What is looked for below the answer's path is
+   * looked for in this very store: a disk that goes and comes back between two looks at the root would
+   * be empty at the one and right at the other. Throws as `check`; the caller closes.
+   */
+  async hold(operation: string): Promise<HeldRoot> {
+    const handle = await open(this.root, constants.O_RDONLY | constants.O_DIRECTORY)
+      .catch(async (error) => {
+        await this.check(operation);
+        throw error;
+      });
+    const held = { path: `/proc/self/fd/${handle.fd}`, close: () => handle.close() };
+    try {
+      await this.check(operation, held.path);
+    } catch (error) {
+      await held.close();
+      throw error;
+    }
+    return held;
   }
 
   /**

@@ -109,7 +109,7 @@ export class DirectoryObjectStore implements ObjectStore {
     options: CallOptions & { versionId?: string; range?: { offset: number; length: number } } = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
     const { range } = options;
-    return this.#call({ operation: "get", key, options }, async () => {
+    return this.#find({ operation: "get", key, options }, async () => {
       if (range !== undefined) checkRange(key, range);
       const handle = await this.#openObject(key, options.versionId);
       try {
@@ -130,7 +130,7 @@ export class DirectoryObjectStore implements ObjectStore {
   }
 
   head(key: string, options: CallOptions & { versionId?: string } = {}): Promise<ObjectInfo> {
-    return this.#call({ operation: "head", key, options }, async () => {
+    return this.#find({ operation: "head", key, options }, async () => {
       const { path, versionId } = await this.#locate(key, options.versionId);
       const { size, mtimeMs } = this.#regular(key, await lstat(path));
       return { key, length: size, versionId, modifiedMs: Math.floor(mtimeMs) };
@@ -154,16 +154,20 @@ export class DirectoryObjectStore implements ObjectStore {
   ): AsyncIterable<ObjectInfo & { marker: boolean; latest: boolean }> {
     const call = { operation: "list", key: prefix };
     this.#closing.check(options.signal);
-    await this.#errors.around(call, () => this.#identity.check("list"));
-    const pages = listDirectory(this.#root, { prefix, startAfter: options.startAfter });
-    while (true) {
-      this.#closing.check(options.signal);
-      const page = await this.#errors.around(call, () => pages.next());
-      if (page.done) break;
-      yield* page.value;
+    const root = await this.#errors.around(call, () => this.#identity.hold("list"));
+    try {
+      const pages = listDirectory(root.path, { prefix, startAfter: options.startAfter });
+      while (true) {
+        this.#closing.check(options.signal);
+        const page = await this.#errors.around(call, () => pages.next());
+        if (page.done) break;
+        yield* page.value;
+      }
+      // What vanished on the way must not pass for a shorter listing.
+      await this.#errors.around(call, () => this.#identity.check("list", root.path));
+    } finally {
+      await root.close();
     }
-    // What vanished on the way must not pass for a shorter listing.
-    await this.#errors.around(call, () => this.#identity.check("list"));
   }
 
   delete(key: string, versionId: string, options: CallOptions = {}): Promise<void> {
@@ -175,7 +179,17 @@ export class DirectoryObjectStore implements ObjectStore {
         await this.#syncDirectory(join(path, ".."));
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error;
-        await this.#identity.check(`delete ${key}`);
+        // Gone already, unless only its disk was.
+        const root = await this.#identity.hold(`delete ${key}`);
+        try {
+          await this.#look(key, versionId, root.path);
+        } catch (failure) {
+          if (codeOf(failure) === "ENOENT") return;
+          throw failure;
+        } finally {
+          await root.close();
+        }
+        throw new StoreError("unavailable", `delete ${key}: the store was away for a moment`);
       }
     });
   }
@@ -187,6 +201,7 @@ export class DirectoryObjectStore implements ObjectStore {
   #call<T>(
     call: { operation: string; key: string; options: CallOptions },
     action: () => Promise<T>,
+    again?: (root: string) => Promise<unknown>,
   ): Promise<T> {
     return this.#errors.around(call, async () => {
       checkKey(call.key);
@@ -194,7 +209,21 @@ export class DirectoryObjectStore implements ObjectStore {
       const result = await action();
       this.#closing.check(call.options.signal);
       return result;
-    });
+    }, again);
+  }
+
+  /** A call that is about an object: it says that there is none only where that is so. */
+  #find<T>(
+    call: { operation: string; key: string; options: CallOptions & { versionId?: string } },
+    action: () => Promise<T>,
+  ): Promise<T> {
+    const { key, options } = call;
+    return this.#call(call, action, (root) => this.#look(key, options.versionId, root));
+  }
+
+  /** Rejects with the system's ENOENT where there is no such object below `root`. */
+  async #look(key: string, versionId: string | undefined, root: string): Promise<void> {
+    await lstat((await this.#locate(key, versionId, root)).path);
   }
 
   /**
@@ -284,9 +313,10 @@ export class DirectoryObjectStore implements ObjectStore {
   async #locate(
     key: string,
     versionId: string | undefined,
+    root = this.#root,
   ): Promise<{ path: string; versionId: string }> {
     const { directories, file } = namesOfKey(key);
-    const directory = await this.#enterDirectories(directories);
+    const directory = await this.#enterDirectories(directories, root);
     if (versionId !== undefined) {
       if (!versionPattern.test(versionId)) {
         throw new StoreError("invalid", `${key}: '${versionId}' is no version id of this store`);
@@ -303,8 +333,8 @@ export class DirectoryObjectStore implements ObjectStore {
   }
 
   /** The path of existing directories, none of which may be a link to elsewhere. */
-  async #enterDirectories(names: string[]): Promise<string> {
-    let path = this.#root;
+  async #enterDirectories(names: string[], root = this.#root): Promise<string> {
+    let path = root;
     for (const name of names) path = await this.#enter(join(path, name));
     return path;
   }

@@ -86,6 +86,52 @@ Deno.test("a disk that is not mounted any more is no-bucket, and nothing is writ
     assert.deepEqual(await store.get("packs/ab/one", { versionId }), body);
   }));
 
+Deno.test("an object whose disk was unmounted for a moment was said to be missing, and lost for good", () =>
+  withDirectory(async (parent) => {
+    const root = `${parent}/mnt`;
+    const store = await openObjectStore(`file://${root}`, { ...parts, create: true });
+    await store.put("packs/one", body);
+    const errors = new DirectoryErrors(new DirectoryIdentity(root));
+    // As a look that found the empty mount point, before the disk was there again.
+    const gone = () => Promise.reject(Object.assign(new Error("ENOENT"), { code: "ENOENT" }));
+    const call = { operation: "get", key: "packs/one" };
+    const lookFor = (name: string) => async (held: string) => {
+      for await (const { name: found } of Deno.readDir(`${held}/packs`)) {
+        if (found.startsWith(`${name}@`)) return;
+      }
+      return await gone();
+    };
+    await assert.rejects(errors.around(call, gone, lookFor("one")), fails("unavailable"));
+    await assert.rejects(errors.around(call, gone, lookFor("two")), fails("missing"));
+    await Deno.rename(root, `${parent}/elsewhere`);
+    await assert.rejects(errors.around(call, gone, lookFor("one")), fails("no-bucket"));
+  }));
+
+Deno.test("a listing shows one disk, also where that one is unmounted and mounted on the way", () =>
+  withDirectory(async (parent) => {
+    const root = `${parent}/mnt`;
+    const store = await openObjectStore(`file://${root}`, { ...parts, create: true });
+    const wanted = ["a/1", "b/2", "c/3"];
+    for (const key of wanted) await store.put(key, body);
+    const seen: string[] = [];
+    for await (const { key } of store.list("")) {
+      seen.push(key);
+      if (seen.length > 1) continue;
+      await Deno.rename(root, `${parent}/elsewhere`);
+      await Deno.mkdir(root);
+    }
+    assert.deepEqual(seen, wanted);
+    const open = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => {
+      try {
+        return Deno.readLinkSync(`/proc/self/fd/${name}`);
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return "";
+        throw error;
+      }
+    });
+    assert.deepEqual(open.filter((path) => path.startsWith(parent)), []);
+  }));
+
 Deno.test("another store in the same place is no-bucket", () =>
   withDirectory(async (parent) => {
     const root = `${parent}/mnt`;
