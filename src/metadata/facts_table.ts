@@ -132,7 +132,7 @@ export class FactsTable {
       "SELECT value FROM main.xattr WHERE inode = ? AND name = ?",
     );
     this.#anyUnverified = database.arrayStatement(
-      `SELECT EXISTS (SELECT 1 FROM main.pack WHERE verified = 0)
+      `SELECT EXISTS (SELECT 1 FROM main.pack WHERE verified = 0 AND live_chunks > 0)
          OR EXISTS (SELECT 1 FROM main.chunk WHERE lost = 1)`,
     );
     this.#unverified = database.arrayStatement(

@@ -169,6 +169,6 @@ export class PackUploader {
     const outcomes = new Map<Target, PlaceOutcome>(
       known.map(({ target }, i) => [target, placed[i]]),
     );
-    for (const { target } of rest) target.settle(outcomes.get(target) ?? "gone");
+    for (const { target } of rest) target.settle(outcomes.get(target) ?? "unstaged");
   }
 }
