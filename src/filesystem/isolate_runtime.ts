@@ -354,16 +354,18 @@ export class FilesystemRuntime {
     core.uses.flush();
     core.trace?.close();
     // Nothing of a clean end is in doubt at the next mount: so its content must be on the disk.
-    if (core.unsynced.size > 0) core.syncAll();
     const deadline = systemClock.monotonicMs() + END_MS;
-    while (this.#disks.busy && systemClock.monotonicMs() < deadline) {
+    for (;;) {
+      // One that was under way covers only what was written before it began.
+      if (!this.#disks.busy && !core.suspect && !core.unsynced.allDurable) core.syncAll();
+      if (!this.#disks.busy || systemClock.monotonicMs() >= deadline) break;
       this.#poll.wait(100);
       libc.drainEventfd(this.#start.wake);
       this.#disks.drain();
     }
     core.flushAll();
     core.lending.end({ released: end.how === "unmounted" && core.unseen.size === 0 });
-    const settled = !this.#disks.busy && core.unsynced.size === 0;
+    const settled = !this.#disks.busy && core.unsynced.allDurable;
     this.#store.closeAll();
     const writable = core.readOnlyReason === undefined || (core.following && !core.suspect);
     const clean = end.error === undefined && writable && settled;

@@ -16,6 +16,11 @@ export class UnsyncedContent {
     return this.#stamps.size;
   }
 
+  /** Nothing at all is in doubt. */
+  get allDurable(): boolean {
+    return this.#stamps.size === 0 && !this.#allDoubtful;
+  }
+
   has(inode: number): boolean {
     return this.#allDoubtful || this.#stamps.has(inode);
   }
