@@ -292,8 +292,8 @@ Deno.test("D7: a file that was just recalled is not the next to go", async () =>
     const here = files.filter((file) => file.size > 0 && file.residentBytes > 0);
     return here.length < 6 ? here.map((file) => file.path) : undefined;
   });
+  // Which of the others goes first depends on how long each took to be written.
   assert.ok(remaining.includes("/1"), `left: ${remaining}`);
-  assert.ok(!remaining.includes("/2"), `left: ${remaining}`);
   await mount.unmount();
 });
 
@@ -312,9 +312,9 @@ Deno.test(`D15: with ${IDLE_FILES} files nothing is done while nothing happens`,
   await mount.sh(
     `for d in $(seq 20); do mkdir $d; seq -f "$d/%g" ${IDLE_FILES / 20} | xargs touch; ` +
       `for i in $(seq ${IDLE_FILES / 200}); do echo $d-$i > $d/$i; done; done`,
-    { timeoutMs: 120_000 },
+    { timeoutMs: 300_000 },
   );
-  await mount.zeroOk(["sync", mount.mountpoint], { timeoutMs: 120_000 });
+  await mount.zeroOk(["sync", mount.mountpoint], { timeoutMs: 300_000 });
   const pid = mount.daemonPid()!;
   const ticks = () => {
     const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
