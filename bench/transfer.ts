@@ -169,7 +169,7 @@ class Transfer {
     const path = this.#path(name);
     const raw = await this.#raw("upload", file, name, PIECE_BYTES, UPLOADS);
     this.#note("upload, large file", await this.#ask({ command: "sync" }), raw);
-    await this.#firstBytes(name);
+    await this.#firstBytes(name, bytes / PIECE_BYTES);
     const rawDown = await this.#raw("download", file, name, PIECE_BYTES, DOWNLOADS);
     await this.#evict(name);
     // For a minute ext4 looks for inodes other than those that were just deleted, 0.6 ms for each new file.
@@ -186,9 +186,9 @@ class Transfer {
     await this.#shell(`rm "$1/${name}" "$0/${name}" "$0/${name}.down"`);
   }
 
-  async #firstBytes(name: string): Promise<void> {
+  async #firstBytes(name: string, pieces: number): Promise<void> {
     const { each } = await this.#work<{ each: number[] }>(
-      ...["range", name, CHUNK_BYTES, FIRST_BYTES] as const,
+      ...["range", name, CHUNK_BYTES, FIRST_BYTES, pieces] as const,
     );
     for (const raw of each) {
       await this.#evict(name);

@@ -6,7 +6,7 @@
  *   download FILE PREFIX PIECE PARALLEL        writes them to FILE, and has it on the disk
  *   upload-each DIRECTORY PREFIX PARALLEL      an object for each file
  *   download-each DIRECTORY PREFIX PARALLEL    a file for each object of the last upload-each, on the disk
- *   range KEY BYTES TIMES                      ranged GETs at different places, one after another
+ *   range KEY BYTES TIMES COUNT                ranged GETs of different pieces of COUNT, one after another
  *   first-byte FILE                            open, and read one byte
  *
  * The store comes from ENDPOINT, REGION, BUCKET, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Loading
@@ -123,11 +123,11 @@ const actions: Record<string, () => Promise<unknown>> = {
     );
   },
   range: async () => {
-    const [prefix, bytes, times] = [rest[0], Number(rest[1]), Number(rest[2])];
+    const [prefix, bytes, times, count] = [rest[0], ...rest.slice(1).map(Number)] as const;
     const each: number[] = [];
     for (let at = 0; at <= times; at++) {
       const { seconds } = await timed(async () => {
-        await get(`${prefix}/${at % 4}`, `bytes=0-${bytes - 1}`);
+        await get(`${prefix}/${at % count}`, `bytes=0-${bytes - 1}`);
       });
       // The first one opens the connection.
       if (at > 0) each.push(seconds);
