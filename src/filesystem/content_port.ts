@@ -37,7 +37,7 @@ export interface ContentPort {
    */
   refresh(inode: number): boolean;
   /** st_blocks: content, not residency (a non-empty evicted file never reports 0). */
-  blocks(inode: Pick<Inode, "allocated">): number;
+  blocks(inode: Pick<Inode, "id" | "size" | "allocated">): number;
   /** True while a handle of this inode is open for writing, whose close writes the record down. */
   isBeingWritten(inode: number): boolean;
   /** True while a handle of this inode is open. */

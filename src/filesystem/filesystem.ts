@@ -147,7 +147,7 @@ export class Filesystem implements FilesystemOperations {
         this.reaper.discard(inode.id);
       },
       refresh: (id) => core.refreshTimes(id),
-      blocks: (inode) => Math.ceil(inode.allocated / 512),
+      blocks: (inode) => Math.max(Math.ceil(inode.allocated / 512), core.unseen.blocks(inode)),
       isOpen: (inode) => this.#opener.isOpen(inode),
       isBeingWritten: (inode) => this.#opener.isBeingWritten(inode),
       changed: (inode) => this.facts.changed(inode),

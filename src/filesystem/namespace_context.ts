@@ -164,7 +164,7 @@ export class NamespaceContext {
     };
   }
 
-  #blocks(inode: Pick<Inode, "mode" | "allocated">): number {
+  #blocks(inode: Pick<Inode, "id" | "mode" | "size" | "allocated">): number {
     if (isRegular(inode)) return this.content.blocks(inode);
     return isDirectory(inode) ? DIRECTORY_BYTES / STAT_BLOCK_BYTES : 0;
   }
@@ -212,7 +212,7 @@ export class NamespaceContext {
       nlink: row[4],
       rdev: row[5],
       size: row[6],
-      blocks: this.#blocks({ mode: row[1], allocated: row[7] }),
+      blocks: this.#blocks({ id: row[0], mode: row[1], size: row[6], allocated: row[7] }),
       blockSize: BLOCK_BYTES,
       atime: { seconds: row[8], nanoseconds: row[9] },
       mtime: { seconds: row[10], nanoseconds: row[11] },

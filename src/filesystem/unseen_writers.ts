@@ -20,6 +20,8 @@ const SLICE_ROWS = 1000;
 /** How soon after a refused probe the next one comes, at first and at most, milliseconds. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 30_000;
+/** A page, in units of st_blocks. */
+const UNCOUNTED_BLOCKS = 8;
 
 interface Unseen {
   readonly inode: number;
@@ -210,6 +212,15 @@ export class UnseenWriters {
       });
     } else core.inodes.touch(inode);
     core.emit({ event: "changed", inode: inode.id });
+  }
+
+  /**
+   * What st_blocks is at least: something may have been stored into a hole, which rows do not count yet,
+   * and tar takes a file without blocks for one hole.
+   */
+  blocks({ id, size }: Pick<Inode, "id" | "size">): number {
+    if (this.#files.size === 0 || size === 0) return 0;
+    return this.#files.get(id)?.touched ? UNCOUNTED_BLOCKS : 0;
   }
 
   /** fsync(2) covers what was stored, too. */

@@ -331,6 +331,20 @@ lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixt
   assert.equal(kernel.lseek(inode, later).value, 2 * CHUNK, "and rows say so later");
 }, with_);
 
+lawTest("a file of one hole that was stored into through a mapping had no blocks", (fixture) => {
+  const { kernel } = fixture;
+  const inode = clean(fixture, "a", data(1, 2 * CHUNK));
+  const mapped = mapping(fixture, inode, RDWR);
+  fixture.answered(kernel.setattr(inode, { size: 0 }));
+  fixture.answered(kernel.setattr(inode, { size: 2 * CHUNK }));
+  const blocks = () => kernel.getattr(inode).value.attributes.blocks;
+  mapped.store(CHUNK, new TextEncoder().encode("unseen"));
+  assert(blocks() > 0, "tar would take it for a hole");
+  mapped.unmap();
+  fixture.quiesce();
+  assert(blocks() > 0, "and rows say so later");
+}, with_);
+
 lawTest(
   "an open beside a mapping that has stored into a hole punched what was stored",
   (fixture) => {
