@@ -40,15 +40,11 @@ export class ChunkTable {
     ).get(id) as unknown as ChunkRecord | undefined;
   }
 
-  /**
-   * A confirmed chunk with this hash that dedupe may use: not lost, its pack not condemned, and either
-   * looked up or in use.
-   */
+  /** A confirmed chunk with this hash that dedupe may use: not lost, its pack looked up and not condemned. */
   match(hash: Uint8Array): number | undefined {
     const row = this.#database.statement(
       `SELECT c.id FROM chunk c JOIN pack p ON p.id = c.pack
-       WHERE c.hash = ? AND c.lost = 0 AND p.condemned = 0 AND (p.verified = 1 OR p.live_chunks > 0)
-       ORDER BY p.verified DESC LIMIT 1`,
+       WHERE c.hash = ? AND c.lost = 0 AND p.condemned = 0 AND p.verified = 1 LIMIT 1`,
     ).get(hash) as { id: number } | undefined;
     return row?.id;
   }

@@ -146,8 +146,11 @@ export class Rebuild {
     for (const chunk of chunks) this.#tables.chunk(pack, chunk);
   }
 
-  /** All rows are there: makes a file system of them. Answers what is not in its newest state. */
-  finish({ nowMs }: { nowMs: number }): NotNewest[] {
+  /**
+   * All rows are there: makes a file system of them. Answers what is not in its newest state. `newest`: the
+   * bucket was told of nothing later, so that whatever was referred to is still there.
+   */
+  finish({ nowMs, newest }: { nowMs: number; newest: boolean }): NotNewest[] {
     this.#decide();
     this.#reach();
     const notNewest = this.#list();
@@ -155,7 +158,7 @@ export class Rebuild {
     this.#settleVersions(nowMs);
     this.#fillMaps();
     this.#countLinks();
-    this.#settleRest();
+    this.#settleRest({ newest });
     return notNewest;
   }
 
@@ -300,13 +303,12 @@ export class Rebuild {
     );
   }
 
-  #settleRest(): void {
+  #settleRest({ newest }: { newest: boolean }): void {
     const database = this.#database;
     this.#run(`UPDATE total SET sequence = sequence + 1`);
-    // What nothing referred to then may have been deleted since: nothing new may rely on it unseen.
-    this.#run(
-      `UPDATE pack SET dead_at = (SELECT sequence FROM total), verified = 0 WHERE live_chunks = 0`,
-    );
+    this.#run(`UPDATE pack SET dead_at = (SELECT sequence FROM total) WHERE live_chunks = 0`);
+    // What nothing referred to then, or later, may have been deleted: nothing new may rely on it unseen.
+    this.#run(`UPDATE pack SET verified = 0 WHERE live_chunks = 0${newest ? "" : " OR TRUE"}`);
     this.#run(
       `UPDATE pack SET condemned = 1 WHERE live_chunks = 0 AND id IN (SELECT pack FROM condemned)`,
     );

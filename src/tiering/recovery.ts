@@ -129,7 +129,10 @@ function build(
       for (const table of REBUILD_ORDER) {
         for (const raw of staging.records(table)) rebuild.add(decodeRecord(raw));
       }
-      const notNewest = rebuild.finish({ nowMs: Math.floor(clock.wallMs()) });
+      const notNewest = rebuild.finish({
+        nowMs: Math.floor(clock.wallMs()),
+        newest: plan.newest,
+      });
       const contradictions = database.statement("PRAGMA main.foreign_key_check").all();
       if (contradictions.length > 0) {
         throw new FormatError(

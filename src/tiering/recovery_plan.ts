@@ -29,6 +29,8 @@ export interface RecoveryPlan {
   pointMs: number | undefined;
   /** The newest object in the bucket that counts: a new chain goes on from there. */
   tip: MetadataHead;
+  /** False: an earlier state, or one behind which something is missing or was passed over. */
+  newest: boolean;
   /** Objects behind the last complete one, which are not applied. */
   incomplete: number;
   /** What else there is to say, for people. */
@@ -155,6 +157,7 @@ async function planFrom(
     links: applied,
     pointMs,
     tip: headOf(chain.at(-1), { links, base, candidate }),
+    newest: atMs === Infinity && notes.length === 0,
     incomplete: atMs === Infinity ? usable.length - count : 0,
     notes,
   };

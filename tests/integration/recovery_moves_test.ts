@@ -116,7 +116,7 @@ Deno.test("a chunk that two packs list, one as before a repack and one as after 
         rebuild.add(isOld ? before : reader.read(() => reader.record({ table, key })));
       }
     }
-    rebuild.finish({ nowMs: 0 });
+    rebuild.finish({ nowMs: 0, newest: true });
   });
   assert.deepEqual(
     database.statement("SELECT id, pack FROM chunk ORDER BY id").all(),
