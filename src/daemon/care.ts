@@ -119,9 +119,11 @@ export class Care {
     },
   ): Promise<FsckReport> {
     const { cache, store, secrets, filesystem } = this.#parts;
+    const signal = AbortSignal.any([options.signal, this.#ending.signal]);
     return this.#read((database) =>
       runFsck({
         ...options,
+        signal,
         cache,
         database,
         store,

@@ -61,7 +61,11 @@ async function startSession(
     mount.detach({ lazy: false });
     ending.resolve({ reason: "unmounted on request", exitCode: ExitCode.ok });
     await closed.promise;
-    return unsafe ?? { files: 0, bytes: 0, etaMs: undefined };
+    if (unsafe !== undefined) return unsafe;
+    throw new UserError("it is unmounted, but what is not in the bucket yet cannot be counted", {
+      hint: `see ${cache.layout.log}; \`zero fsck --cache ${cache.path}\` looks at the database`,
+      exitCode: ExitCode.failure,
+    });
   };
   const closed = Promise.withResolvers<void>();
   let unsafe: UnsafeReport | undefined;
