@@ -56,11 +56,12 @@ def noise(seed, size):
 
 def wait_for_tick():
     """
-    Returns once the clock that local file systems take their times from has moved: not before then is
-    one time later than another. A busy machine may keep it waiting for longer than its period says.
+    Returns once the clock that local file systems take their times from is past the present moment: only
+    then is one time later than another. A kernel with multigrain times (6.13) also takes times from the
+    fine clock, which an idle processor lets run ahead of the other by more than its period.
     """
-    then = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
-    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) == then:
+    then = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= then:
         time.sleep(0.001)
 
 
@@ -234,8 +235,7 @@ class Side:
         """Reads a file, a directory or a link, and says whether its access time has moved."""
         path = self.path(step["path"])
         if step.get("changed"):
-            # Whoever watches has read the directory since the last step. Within one tick a kernel with
-            # multigrain times (6.13) can take this access for later than the change that follows it.
+            # Whoever watches has read the directory since the last step, perhaps at a time of the fine clock.
             wait_for_tick()
             os.mkdir(path + b"/changed")
             os.rmdir(path + b"/changed")
