@@ -82,6 +82,13 @@ export class Rules {
     return strictest;
   }
 
+  /** False: none of these rules decides for the file. True: one may, where no earlier one does. */
+  mayDecide(rules: readonly Rule[], facts: FileFacts, now: number): boolean {
+    return rules.some(({ index }) =>
+      facts.paths.some((path) => matches(this.matches[index], { path, facts, now }))
+    );
+  }
+
   /** Times from which the outcome may be another one while nobody touches the file; ascending. */
   flips(facts: FileFacts, after: number): number[] {
     const times = new Set<number>();

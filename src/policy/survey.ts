@@ -6,7 +6,7 @@
 import { type Decision, type Reason, REASONS, stayReason, undecided } from "./decision.ts";
 import type { FileFacts, Usage } from "./facts.ts";
 import { judge, type Judgement } from "./judge.ts";
-import { type Block, BLOCKS, type Verdict } from "./model.ts";
+import { type Block, BLOCKS, type Rule, type Verdict } from "./model.ts";
 import type { Rules } from "./outcome.ts";
 import type { Totals } from "./plan.ts";
 import { rankOf } from "./rank.ts";
@@ -97,6 +97,8 @@ export class Survey {
   at: Columns;
   #room: number;
   readonly #now: number;
+  /** As of when so many rules had matched. */
+  #unmatched: { matched: number; left: readonly Rule[] } = { matched: -1, left: [] };
   readonly #kept: FileFacts[] | undefined;
   readonly #factsOf: (inode: number, row: number) => FileFacts | undefined;
 
@@ -151,8 +153,19 @@ export class Survey {
 
   /** One of those: it may be the only one that a rule matches. */
   noteRule(facts: FileFacts): void {
+    // Nearly no file needs more than a look at the few rules that have matched nothing yet.
+    if (!this.rules.mayDecide(this.#unmatchedRules(), facts, this.#now)) return;
     const { rule } = this.rules.outcome(facts, this.#now);
     if (rule !== undefined) (this.totals.rules as Set<string>).add(rule.name);
+  }
+
+  #unmatchedRules(): readonly Rule[] {
+    const { rules } = this.totals;
+    if (this.#unmatched.matched !== rules.size) {
+      const left = this.rules.policy.rules.filter(({ name }) => !rules.has(name));
+      this.#unmatched = { matched: rules.size, left };
+    }
+    return this.#unmatched.left;
   }
 
   /** Whether every rule has matched some file. */
