@@ -128,8 +128,12 @@ export class ChangeLog {
     // One row at least, so that it is sent although nothing changes.
     this.#database.statement("INSERT INTO changes VALUES (?, 1, (SELECT sequence FROM total))")
       .run(RecordTable.INODE);
-    this.update({ snapshot: undefined, snapshotBytes: 0 });
-    if (lost) this.update({ head: { ...this.state().head, key: "" } });
+    const { head } = this.state();
+    this.update({
+      snapshot: undefined,
+      snapshotBytes: 0,
+      head: lost ? { ...head, key: "" } : head,
+    });
   }
 
   /** A snapshot has been confirmed. It replaces what was given up, but not what was given up since. */

@@ -308,7 +308,7 @@ export class Rebuild {
     this.#run(`UPDATE total SET sequence = sequence + 1`);
     this.#run(`UPDATE pack SET dead_at = (SELECT sequence FROM total) WHERE live_chunks = 0`);
     // What nothing referred to then, or later, may have been deleted: nothing new may rely on it unseen.
-    this.#run(`UPDATE pack SET verified = 0 WHERE live_chunks = 0${newest ? "" : " OR TRUE"}`);
+    this.#run("UPDATE pack SET verified = 0 WHERE live_chunks = 0 OR ?", newest ? 0 : 1);
     this.#run(
       `UPDATE pack SET condemned = 1 WHERE live_chunks = 0 AND id IN (SELECT pack FROM condemned)`,
     );

@@ -97,13 +97,14 @@ export class Survey {
   at: Columns;
   #room: number;
   readonly #now: number;
-  /** As of when so many rules had matched. */
-  #unmatched: { matched: number; left: readonly Rule[] } = { matched: -1, left: [] };
+  /** Rules that have matched nothing yet. */
+  #unmatched: readonly Rule[];
   readonly #kept: FileFacts[] | undefined;
   readonly #factsOf: (inode: number, row: number) => FileFacts | undefined;
 
   constructor({ rules, usage, now, expected = 1024, factsOf }: SurveyOptions) {
     this.rules = rules;
+    this.#unmatched = rules.policy.rules;
     this.usage = usage;
     this.#now = now;
     this.#room = Math.max(16, expected);
@@ -154,23 +155,20 @@ export class Survey {
   /** One of those: it may be the only one that a rule matches. */
   noteRule(facts: FileFacts): void {
     // Nearly no file needs more than a look at the few rules that have matched nothing yet.
-    if (!this.rules.mayDecide(this.#unmatchedRules(), facts, this.#now)) return;
-    const { rule } = this.rules.outcome(facts, this.#now);
-    if (rule !== undefined) (this.totals.rules as Set<string>).add(rule.name);
+    if (!this.rules.mayDecide(this.#unmatched, facts, this.#now)) return;
+    this.#noteMatch(this.rules.outcome(facts, this.#now).rule);
   }
 
-  #unmatchedRules(): readonly Rule[] {
+  #noteMatch(rule: Rule | undefined): void {
     const { rules } = this.totals;
-    if (this.#unmatched.matched !== rules.size) {
-      const left = this.rules.policy.rules.filter(({ name }) => !rules.has(name));
-      this.#unmatched = { matched: rules.size, left };
-    }
-    return this.#unmatched.left;
+    if (rule === undefined || rules.has(rule.name)) return;
+    (rules as Set<string>).add(rule.name);
+    this.#unmatched = this.#unmatched.filter(({ name }) => name !== rule.name);
   }
 
   /** Whether every rule has matched some file. */
   get allRulesMatched(): boolean {
-    return this.totals.rules.size === this.rules.policy.rules.length;
+    return this.#unmatched.length === 0;
   }
 
   #grow(): void {
@@ -190,8 +188,7 @@ export class Survey {
     if (judgement.class !== "evicted") tally.bytes += facts.resident;
     classes.evicted.bytes += facts.allocated - facts.resident;
     this.totals.used += facts.resident;
-    const { rule } = judgement.outcome;
-    if (rule !== undefined) (this.totals.rules as Set<string>).add(rule.name);
+    this.#noteMatch(judgement.outcome.rule);
   }
 
   /** Whether a dirty file goes up now, and why; else when it does. */

@@ -2,9 +2,9 @@
  * The wrapped master keys of an encrypted file system: without one that can be used, the bucket is not
  * enough, whatever else is in it. Only the passphrase itself is not tried. Changes nothing.
  */
-import { Buffer } from "node:buffer";
 import { FormatError } from "../format/format_error.ts";
 import { fileSystemOf } from "../format/wrapped_key.ts";
+import { hex } from "../runtime/random.ts";
 import type { ReportBuilder } from "./fsck_report.ts";
 
 /** Of an encrypted file system. */
@@ -41,7 +41,7 @@ export async function checkKeys(keys: KeyObjects, builder: ReportBuilder): Promi
 
 function faultOf(bytes: Uint8Array, fileSystem: string): string | undefined {
   try {
-    const owner = Buffer.from(fileSystemOf(bytes)).toString("hex");
+    const owner = hex(fileSystemOf(bytes));
     return owner === fileSystem ? undefined : `it belongs to file system ${owner}`;
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;

@@ -115,7 +115,11 @@ export class MetadataExporter {
   }
 
   changes(request: ChangesRequest): ChangesObject[] {
-    const { payloads, complete, timeMs } = this.#reader.read(() => this.#readChanges());
+    const { payloads, complete, timeMs } = this.#reader.read(() => {
+      // The first query settles which moment is read: nothing that happens later is told as of this time.
+      this.#reader.unshipped(1);
+      return { timeMs: Math.floor(this.#clock.wallMs()), ...this.#readChanges() };
+    });
     const objects: ChangesObject[] = [];
     let { previous } = request;
     for (const [i, { payload, keys }] of payloads.entries()) {
@@ -141,20 +145,13 @@ export class MetadataExporter {
   }
 
   /** In one read transaction, so that all rows are of the same moment. */
-  #readChanges(): {
-    payloads: { payload: Uint8Array; keys: LoggedKey[] }[];
-    complete: boolean;
-    timeMs: number;
-  } {
+  #readChanges(): { payloads: { payload: Uint8Array; keys: LoggedKey[] }[]; complete: boolean } {
     const payloads: { payload: Uint8Array; keys: LoggedKey[] }[] = [];
     const startedMs = performance.now();
-    // The first query settles which moment is read: nothing that happens later is told as of this time.
-    this.#reader.unshipped(1);
-    const timeMs = Math.floor(this.#clock.wallMs());
     let after: LoggedKey | undefined;
     for (let total = 0;;) {
       const keys = this.#reader.changes(after, this.#limits.OBJECT_KEYS);
-      if (keys.length === 0) return { payloads, complete: true, timeMs };
+      if (keys.length === 0) return { payloads, complete: true };
       const into = new ByteWriter();
       let count = 0;
       for (const key of keys) {
@@ -167,11 +164,11 @@ export class MetadataExporter {
       after = taken.at(-1);
       total += count;
       if (count === keys.length && keys.length < this.#limits.OBJECT_KEYS) {
-        return { payloads, complete: true, timeMs };
+        return { payloads, complete: true };
       }
       const spentMs = performance.now() - startedMs;
       if (total >= this.#limits.GROUP_KEYS || spentMs >= this.#limits.READ_MS) {
-        return { payloads, complete: this.#reader.changes(after, 1).length === 0, timeMs };
+        return { payloads, complete: this.#reader.changes(after, 1).length === 0 };
       }
     }
   }

@@ -2,7 +2,6 @@
  * The chain of metadata objects in a bucket: what is there, and which objects count. An object counts
  * unless a later epoch has claimed the bucket without it (docs/FORMAT.md, "The chain"). Reads only.
  */
-import { createHash } from "node:crypto";
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { FormatError } from "../format/format_error.ts";
 import {
@@ -16,6 +15,7 @@ import {
   decodeMetadataObject,
   MetadataKind,
   type MetadataObject,
+  sha256,
 } from "../format/metadata_object.ts";
 import type { SegmentEntry } from "../format/metadata_snapshot.ts";
 import type { Secrets } from "../format/secrets.ts";
@@ -127,8 +127,8 @@ export async function readSegment(
     if (!unusable) throw error;
     throw new SegmentError(error.message, { cause: error });
   }
-  const content = createHash("sha256").update(object.payload).digest();
-  if (object.kind !== MetadataKind.SEGMENT || !content.equals(segment.content)) {
+  const content = hex(sha256(object.payload));
+  if (object.kind !== MetadataKind.SEGMENT || content !== hex(segment.content)) {
     throw new SegmentError(`${segment.key} is not the segment that its snapshot means`);
   }
   return object.payload;

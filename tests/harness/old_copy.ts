@@ -11,7 +11,7 @@ import { OldCopyError } from "../../src/tiering/metadata_head.ts";
 import { ChangeLog } from "../../src/metadata/change_log.ts";
 import { FILE_SYSTEM } from "./care_fixture.ts";
 import type { FaultyStore } from "./faulty_store.ts";
-import { recoverFrom, scratch, ShippingFixture } from "./recovery_fixture.ts";
+import { copyOf, recoverFrom, ShippingFixture } from "./recovery_fixture.ts";
 
 /** How a fixture begins, wherever its cache comes from. */
 export type Beginning = Pick<
@@ -35,9 +35,7 @@ export class OldCopy {
   /** Copies the cache at this moment. */
   static take(zero: ShippingFixture): OldCopy {
     zero.core.flushAll();
-    const directory = `${scratch()}/copy`;
-    copyDirectory(zero.cache, directory);
-    return new OldCopy(zero, directory);
+    return new OldCopy(zero, copyOf(zero.cache));
   }
 
   /**
@@ -102,12 +100,4 @@ async function everything(bucket: MemoryObjectStore): Promise<string[]> {
     all.push(`${key} ${versionId} ${length}`);
   }
   return all.sort();
-}
-
-function copyDirectory(from: string, to: string): void {
-  Deno.mkdirSync(to);
-  for (const { name, isDirectory } of Deno.readDirSync(from)) {
-    if (isDirectory) copyDirectory(`${from}/${name}`, `${to}/${name}`);
-    else Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
-  }
 }

@@ -30,6 +30,13 @@ export function scratch(): string {
   return Deno.makeTempDirSync({ dir: base });
 }
 
+/** A copy of a cache as a crash at this moment would leave it; it goes like `scratch`. */
+export function copyOf(cache: string): string {
+  const copy = scratch();
+  assert(new Deno.Command("cp", { args: ["-a", `${cache}/.`, copy] }).outputSync().success);
+  return copy;
+}
+
 /** A mount that ships; the right to write is real. */
 export class ShippingFixture extends CareFixture {
   readonly lease: Promise<Lease>;

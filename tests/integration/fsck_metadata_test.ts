@@ -3,45 +3,20 @@ import assert from "node:assert/strict";
 import { type MetadataName, parseMetadataKey } from "../../src/format/keys.ts";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import type { MemoryObjectStore } from "../../src/object_store/memory_object_store.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
-import { fsck } from "../../src/tiering/fsck.ts";
 import type { FsckReport } from "../../src/tiering/fsck_report.ts";
-import { recoverFrom, scratch, ShippingFixture, treeOf } from "../harness/recovery_fixture.ts";
+import { checkCache, type FsckCheckOptions } from "../harness/fsck_check.ts";
+import { copyOf, recoverFrom, ShippingFixture, treeOf } from "../harness/recovery_fixture.ts";
 
 const bytes = (value: string) => new TextEncoder().encode(value);
 
 async function check(
-  { cache, bucket }: ShippingFixture,
-  { repair = false, deep = false } = {},
+  zero: ShippingFixture,
+  options?: FsckCheckOptions,
 ): Promise<{ result: string | undefined; found: string[]; report: FsckReport }> {
-  const database = MetadataDatabase.open({ directory: cache, readOnly: !repair });
-  try {
-    const report = await fsck({
-      cache,
-      database,
-      mounted: false,
-      store: bucket,
-      repair,
-      deep: deep
-        ? {
-          secrets: undefined,
-          share: 1,
-          pick: () => 0,
-          bytesPerSecond: undefined,
-          after: 0,
-          onVerified: () => {},
-          onDamage: () => {},
-        }
-        : undefined,
-      clock: systemClock,
-      signal: new AbortController().signal,
-    });
-    const entry = report.checks.find(({ name }) => name === "metadata");
-    const findings = report.findings.filter((finding) => finding.check === "metadata");
-    return { result: entry?.result, found: findings.map(({ what }) => what), report };
-  } finally {
-    database.close({ clean: repair });
-  }
+  const report = await checkCache(zero, options);
+  const entry = report.checks.find(({ name }) => name === "metadata");
+  const findings = report.findings.filter((finding) => finding.check === "metadata");
+  return { result: entry?.result, found: findings.map(({ what }) => what), report };
 }
 
 /** A cache that was unmounted, with a snapshot in the bucket and an object of changes behind it. */
@@ -84,13 +59,6 @@ Deno.test("metadata that a recovery can use has no problem", async () => {
   }
 });
 
-/** A copy of a cache, since each fixture takes its own away. */
-function copyOf({ cache }: ShippingFixture): string {
-  const copy = scratch();
-  assert(new Deno.Command("cp", { args: ["-a", `${cache}/.`, copy] }).outputSync().success);
-  return copy;
-}
-
 const DAMAGES: { what: string; kind: MetadataName["kind"]; missing: boolean; plain: boolean }[] = [
   { what: "a manifest is missing", kind: "snapshot", missing: true, plain: true },
   { what: "a manifest is damaged", kind: "snapshot", missing: false, plain: false },
@@ -129,7 +97,7 @@ for (const { what, kind, missing, plain } of DAMAGES) {
     ]);
     assert.equal((await check(zero)).result, "skipped");
 
-    await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+    await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero.cache) });
     await sendsAnew(again);
   });
 }
@@ -142,13 +110,13 @@ Deno.test("the bucket has lost the last object: a repair goes on from the cache,
   const { result, found } = await check(zero);
   assert.equal(result, "problems");
   assert.match(found.join(), /^metadata\/.* is not in the bucket, and nothing later is/);
-  const refused = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  const refused = new ShippingFixture({ clock, bucket, cache: copyOf(zero.cache) });
   await assert.rejects(refused.lease, /is gone from there/);
   await refused.stop();
   Deno.removeSync(refused.cache, { recursive: true });
   const { report } = await check(zero, { repair: true });
   assert.deepEqual([report.left, report.repaired.length], [0, 1]);
-  await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  await using again = new ShippingFixture({ clock, bucket, cache: copyOf(zero.cache) });
   await sendsAnew(again);
 });
 
@@ -156,7 +124,7 @@ Deno.test("where something came later, a cache whose last object is gone may be 
   await using zero = await shipped();
   const { bucket, clock } = zero;
   const last = await keyOf(bucket, "changes");
-  await using other = new ShippingFixture({ clock, bucket, cache: copyOf(zero) });
+  await using other = new ShippingFixture({ clock, bucket, cache: copyOf(zero.cache) });
   other.write("newer", bytes("newer"));
   await other.ship();
   await other.end();

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { fsck } from "../../src/tiering/fsck.ts";
 import { verifyLocal } from "../../src/tiering/fsck_local.ts";
 import type { FsckReport } from "../../src/tiering/fsck_report.ts";
 import { CareFixture, CHUNK } from "../harness/care_fixture.ts";
+import { checkCache, type FsckCheckOptions } from "../harness/fsck_check.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
 
 interface Cache {
@@ -34,37 +34,7 @@ async function withCache(test: (cache: Cache) => Promise<void>): Promise<void> {
   await test({ zero, directory, resident, evicted, contents });
 }
 
-async function check(
-  cache: Cache,
-  options: { repair?: boolean; deep?: boolean; onDamage?: (chunks: number[]) => void } = {},
-): Promise<FsckReport> {
-  const { repair = false, deep = false } = options;
-  const database = MetadataDatabase.open({ directory: cache.zero.cache, readOnly: !repair });
-  try {
-    return await fsck({
-      cache: cache.zero.cache,
-      database,
-      mounted: false,
-      store: cache.zero.bucket,
-      repair,
-      deep: deep
-        ? {
-          secrets: undefined,
-          share: 1,
-          pick: () => 0,
-          bytesPerSecond: undefined,
-          after: 0,
-          onVerified: () => {},
-          onDamage: options.onDamage ?? (() => {}),
-        }
-        : undefined,
-      clock: systemClock,
-      signal: new AbortController().signal,
-    });
-  } finally {
-    database.close({ clean: repair });
-  }
-}
+const check = ({ zero }: Cache, options?: FsckCheckOptions) => checkCache(zero, options);
 
 /** Changes rows behind Zero's back: no checks, no triggers. */
 function tamper(cache: Cache, ...statements: string[]): void {

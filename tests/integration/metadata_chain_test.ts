@@ -21,8 +21,8 @@ import { CHUNK, FILE_SYSTEM } from "../harness/care_fixture.ts";
 import { soak } from "../harness/fault_seed.ts";
 import {
   assertSound,
+  copyOf,
   recoverFrom,
-  scratch,
   ShippingFixture,
   treeOf,
 } from "../harness/recovery_fixture.ts";
@@ -33,14 +33,6 @@ async function keysOf(bucket: MemoryObjectStore): Promise<{ key: string; length:
   const keys: { key: string; length: number }[] = [];
   for await (const { key, length } of bucket.list("metadata/")) keys.push({ key, length });
   return keys;
-}
-
-/** A copy of a cache as a crash at this moment would leave it. */
-function copyOf(cache: string): string {
-  const copy = scratch();
-  const { success } = new Deno.Command("cp", { args: ["-a", `${cache}/.`, copy] }).outputSync();
-  assert(success);
-  return copy;
 }
 
 function stateOf(cache: string) {
