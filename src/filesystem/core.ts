@@ -22,6 +22,7 @@ import type { Clock, Timestamp } from "../runtime/clock.ts";
 import type { TimerQueue } from "../runtime/timer_queue.ts";
 import { accessed } from "./access_times.ts";
 import { Conformity } from "./conformity.ts";
+import { DirtyNews } from "./dirty_news.ts";
 import { committingHelper, type DiskHelper, guardedHelper } from "./disk_helper.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
@@ -108,6 +109,8 @@ export class Core implements CoreParts {
   readonly conformity: Conformity;
   readonly unseen: UnseenWriters;
   readonly emit: (event: FilesystemEvent) => void;
+  readonly dirtyNews: DirtyNews;
+  readonly charge = charge;
   settings: FilesystemSettings;
   /** Why nothing may be changed any more; undefined while everything is well. */
   readOnlyReason: string | undefined;
@@ -159,6 +162,7 @@ export class Core implements CoreParts {
     this.bootId = parts.bootId;
     this.quietMs = parts.quietMs ?? QUIET_MS;
     this.emit = parts.emit;
+    this.dirtyNews = new DirtyNews(parts);
     this.trace = parts.trace;
     this.uses = new Uses(parts.usage, { trace: parts.trace, wallMs: () => this.clock.wallMs() });
     const dentries = new DentryTable(parts.database);
@@ -333,6 +337,7 @@ export class Core implements CoreParts {
     inode.mtimeNs = inode.ctimeNs = now.nanoseconds;
     inode.generation = this.database.nextGeneration();
     inode.changedMs = Math.floor(this.clock.wallMs());
+    if (!inode.dirty) this.dirtyNews.tell();
     inode.dirty = true;
     this.uses.changed(inode);
   }
@@ -390,9 +395,5 @@ export class Core implements CoreParts {
     } catch (error) {
       this.emit({ event: "defect", message: `the failed sync cannot be recorded: ${error}` });
     }
-  }
-
-  charge(length: number): number {
-    return charge(length);
   }
 }

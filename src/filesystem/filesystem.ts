@@ -271,6 +271,7 @@ export class Filesystem implements FilesystemOperations {
     inode.changedMs = Math.floor(core.clock.wallMs());
     inode.dirty = true;
     core.inodes.writeContent(inode);
+    core.dirtyNews.tell();
   }
 
   create(request: CreateRequest): CreateReply {

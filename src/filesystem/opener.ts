@@ -12,15 +12,11 @@ import type { Treatment } from "./reader_rules.ts";
 import type { Resizer } from "./resizer.ts";
 import { canStore, type Kind, Serving } from "./serving.ts";
 
-/** How often the engine is told that something is dirty, milliseconds. */
-const SAY_DIRTY_MS = 250;
-
 export class Opener {
   readonly #core: Core;
   readonly #handles: HandleTable;
   readonly #resizer: Resizer;
   readonly #serving: Serving;
-  #saidDirty = false;
   /** Open handles of whose reading nothing is kept. */
   #streaming = 0;
   /** Told when the last handle of an inode is closed. */
@@ -72,6 +68,7 @@ export class Opener {
 
   /** The first handle of a file that has just been made. */
   created(inode: Inode, flags: number, treatment?: Treatment): OpenReply {
+    this.#core.dirtyNews.tell();
     this.#serving.keep(inode.id);
     const reply = this.#reply(inode, flags, { treatment, kind: this.#serving.visibly(flags) });
     this.#core.files.peek(inode.id)!.incapable = true;
@@ -116,7 +113,7 @@ export class Opener {
     if (file.handles === 0) file.touched.clear();
     if (writes && file.writers === 0) {
       file.truncated = false;
-      if (file.inode.dirty) this.#sayDirty();
+      if (file.inode.dirty) this.#core.dirtyNews.tell();
     }
     if (file.handles === 0) this.onClosed(file.inode);
     core.files.dropIfIdle(file);
@@ -144,14 +141,6 @@ export class Opener {
     if (treatment?.recall === "stream") this.#streaming--;
     this.#closed(released);
     this.#core.files.dropIfIdle(file);
-  }
-
-  /** The engine looks for itself; once in a while is enough to wake it. */
-  #sayDirty(): void {
-    if (this.#saidDirty) return;
-    this.#saidDirty = true;
-    this.#core.emit({ event: "dirty" });
-    this.#core.timers.after(SAY_DIRTY_MS, () => this.#saidDirty = false);
   }
 
   isBeingWritten(inode: number): boolean {

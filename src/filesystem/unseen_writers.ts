@@ -319,7 +319,7 @@ export class UnseenWriters {
     this.#drop(unseen);
     core.session().invalidateAttributes(inode.id);
     core.emit({ event: "changed", inode: inode.id });
-    core.emit({ event: "dirty" });
+    core.dirtyNews.tell();
     return undefined;
   }
 }

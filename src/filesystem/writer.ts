@@ -197,6 +197,7 @@ export class Writer {
       file.marking.add(row.index);
     }
     core.emit({ event: "changed", inode: inode.id });
+    core.dirtyNews.tell();
     file.jobs++;
     core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
       file.jobs--;

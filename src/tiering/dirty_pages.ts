@@ -32,3 +32,11 @@ export async function* dirtyPages(
   const rest = walk({ changedBefore: Number.MAX_SAFE_INTEGER, future: true });
   for await (const page of rest) yield page.files;
 }
+
+/** Whether any file is dirty, whatever its time says. */
+export async function anythingDirty(
+  { filesystem }: { filesystem: FilesystemPort },
+): Promise<boolean> {
+  const changedBefore = Number.MAX_SAFE_INTEGER;
+  return (await filesystem.call("dirtyFiles", { changedBefore, limit: 1 })).length > 0;
+}

@@ -8,7 +8,7 @@ import { BoundedQueue } from "../runtime/bounded_queue.ts";
 import { sleep } from "../runtime/clock.ts";
 import { Budget } from "./budget.ts";
 import { describe, type Tiering, untilAborted } from "./context.ts";
-import { dirtyPages } from "./dirty_pages.ts";
+import { anythingDirty, dirtyPages } from "./dirty_pages.ts";
 import type { UploaderReport } from "./engine_status.ts";
 import { FileJob, type FileOutcome } from "./file_job.ts";
 import { PackBuilder } from "./pack_builder.ts";
@@ -245,7 +245,9 @@ export class Uploader {
       if (started === 0 && !this.#pressure && quietMs < settings.uploadAfterMs) break;
     }
     this.#nextDueMs = clock.monotonicMs() + dueMs;
-    // While anything is dirty nobody tells of more that becomes dirty, or of files that are closed.
+    // What changes meanwhile again and again is in no page.
+    dirty ||= !stopped() && await anythingDirty(this.#tiering);
+    // While anything is dirty nobody tells of what becomes quiet.
     return Math.min(dueMs, dirty ? ENGINE_LIMITS.PASS_POLL_MS : ENGINE_LIMITS.PASS_IDLE_MS);
   }
 

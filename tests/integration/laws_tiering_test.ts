@@ -74,6 +74,33 @@ lawTest("a chunk that is placed twice in one stage is counted once", (fixture) =
   assert.deepEqual(placed, [true, "changed"]);
 });
 
+lawTest(
+  "the engine is told of what becomes dirty before it is closed, which may be never",
+  (fixture) => {
+    const { engine, clock, timers } = fixture;
+    const told = (what: string, action: () => void) => {
+      // Until what was told of before is told of no more.
+      while (timers.nextDelay() !== undefined) {
+        clock.pass(1000);
+        timers.run();
+      }
+      engine.events.length = 0;
+      action();
+      const times = engine.events.filter(({ event }) => event === "dirty").length;
+      assert.equal(times, 1, what);
+    };
+    const saved = fixture.saved("saved", data(1, CHUNK));
+    const hole = fixture.saved("hole", new Uint8Array());
+    const shorter = fixture.saved("shorter", data(1, CHUNK));
+    told("creating", () => fixture.create("new"));
+    const rewritten = { inode: saved, handle: fixture.open(saved) };
+    told("writing over what is saved", () => fixture.write(rewritten, 0, "!"));
+    const grown = { inode: hole, handle: fixture.open(hole) };
+    told("writing behind the end", () => fixture.write(grown, 0, "!"));
+    told("truncating", () => assertDone(fixture.kernel.setattr(shorter, { size: 5 })));
+  },
+);
+
 lawTest("content is unlinked only after the rows that say so are on the disk", (fixture) => {
   const inode = fixture.saved("a", data(1, 2 * CHUNK));
   assert.equal(fixture.engine.evict(inode), 2 * CHUNK);

@@ -224,6 +224,28 @@ Deno.test("a file that is never quiet is tried by its deadline", async () => {
   });
 });
 
+Deno.test("a log that is written to just when dirty files are listed is not forgotten for a minute", async () => {
+  await withEngine(async ({ clock, random, filesystem, compute }) => {
+    filesystem.write(2, random.bytes(100));
+    await clock.advance(seconds(70));
+    assert.ok(filesystem.clean);
+    const before = compute.encoded;
+    filesystem.openForWriting(2);
+    const pass = () => new Promise<void>((later) => clock.after(2, later));
+    let lists = 0;
+    filesystem.before("dirtyFiles", async ({ future = false }) => {
+      if (future || ++lists > 3) return;
+      // Later than what is listed, and no longer in the future when that is listed.
+      await pass();
+      filesystem.writeChunk(2, 0, random.bytes(100));
+      await pass();
+    });
+    filesystem.writeChunk(2, 0, random.bytes(100));
+    await clock.advance(seconds(12));
+    assert.ok(compute.encoded > before, `not tried; ${lists} lists`);
+  });
+});
+
 Deno.test("a clock that was set back does not keep a file from being uploaded", async () => {
   await withEngine(async ({ clock, random, filesystem }) => {
     filesystem.write(2, random.bytes(100));
