@@ -83,7 +83,8 @@ Deno.test("files that are held are looked at again when their time has come, wit
     await clock.advance(5_000);
     const facts = filesystem.calls.length;
     await clock.advance(10 * 60_000);
-    assert.ok(filesystem.calls.length - facts < 60, `${filesystem.calls.length - facts} calls`);
+    // Some each minute, however many are held.
+    assert.ok(filesystem.calls.length - facts < 70, `${filesystem.calls.length - facts} calls`);
     await clock.advance(DAY);
     press(fixture, { high: 49, low: 40 });
     await clock.advance(2_000);
