@@ -132,7 +132,8 @@ export class Dropper {
     core.files.peek(inode)?.forgetRows();
     core.store.close(inode, incarnation);
     core.store.remove(inode, incarnation + 1);
-    this.#reaper.unlink(core.store.path(inode, incarnation), resident);
+    const path = core.store.path(inode, incarnation);
+    this.#reaper.unlinks.add([{ path, bytes: resident }], { hurry: true });
   }
 
   /**

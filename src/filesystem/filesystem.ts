@@ -112,7 +112,7 @@ export class Filesystem implements FilesystemOperations {
     });
     this.#opener.onClosed = (inode) => this.namespace.released(inode);
     this.recalls.onSettled = (file, index, failed) => this.bulk.settled(file, index, failed);
-    this.reaper.onFreed = this.dropper.onFreed = () => this.spaceQueue.relieve();
+    this.reaper.unlinks.onFreed = this.dropper.onFreed = () => this.spaceQueue.relieve();
     this.reaper.onHeld = (file) => this.recalls.forgetAll(file);
     core.lot.onAbandoned = (parking) => this.recalls.abandoned(parking);
   }
@@ -158,9 +158,8 @@ export class Filesystem implements FilesystemOperations {
   }
 
   #trash(inode: Inode, path: () => Uint8Array): void {
-    if (!this.core.versions.hasAny(inode.id)) return;
     const nowMs = Math.floor(this.core.clock.wallMs());
-    this.core.versions.trash(inode.id, { path: path(), nowMs });
+    this.core.versions.trash(inode.id, { path, nowMs });
   }
 
   /** Names from the root with slashes between; undefined for what has no path any more. */

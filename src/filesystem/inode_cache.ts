@@ -221,15 +221,16 @@ export class InodeCache {
     if (cached !== undefined && !isKept(cached)) this.#drop(id);
   }
 
-  /** Deletes the row and drops the record, which nobody may hold. */
-  remove(id: number): void {
+  /** Deletes the rows and drops the records, which nobody may hold. */
+  remove(ids: readonly number[]): void {
+    this.#database.guard(() => this.#table.deleteAll(ids));
+    for (const id of ids) this.#forgetRemoved(id);
+  }
+
+  #forgetRemoved(id: number): void {
     const cached = this.#young.get(id) ?? this.#old.get(id);
-    invariant(
-      cached === undefined || cached.holds === 0,
-      () => `inode ${id} is removed while held`,
-    );
-    this.#database.guard(() => this.#table.delete(id));
     if (cached === undefined) return;
+    invariant(cached.holds === 0, () => `inode ${id} is removed while held`);
     this.#drop(id);
     if (this.#database.inTransaction) this.#removed.push(cached);
     else this.#pending.delete(cached);

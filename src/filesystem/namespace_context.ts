@@ -104,7 +104,8 @@ export class NamespaceContext {
     inode.ctimeS = time.seconds;
     inode.ctimeNs = time.nanoseconds;
     this.inodes.write(inode);
-    this.content.changed(inode);
+    // What is about to go interests no policy any more.
+    if (inode.nlink > 0 || this.content.isOpen(inode.id)) this.content.changed(inode);
   }
 
   /** A program has read the names or the target of `inode`. */

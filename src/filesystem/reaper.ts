@@ -7,13 +7,14 @@ import { FsError } from "../domain/errors.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { OrphanTable } from "../metadata/orphan_table.ts";
 import type { XattrTable } from "../metadata/xattr_table.ts";
+import { ContentUnlinks, type GoneContent } from "./content_unlinks.ts";
 import type { Core } from "./core.ts";
 import type { FileState } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 
 export const SLICE_ROWS = 1000;
 /** Nameless inodes that are deleted in one transaction, as long as they are small. */
-const DISCARDS_AT_ONCE = 32;
+const DISCARDS_AT_ONCE = 64;
 /** How long background work rests after the disk was full, milliseconds. */
 const REST_MS = 1000;
 /** How long content that has no rows any more may stay, so that its trimming is shared, milliseconds. */
@@ -23,6 +24,7 @@ const TRIM_MS = 200;
 export type BackgroundJob = () => boolean;
 
 export class Reaper {
+  readonly unlinks: ContentUnlinks;
   readonly #core: Core;
   readonly #orphans: OrphanTable;
   readonly #xattrs: XattrTable;
@@ -32,8 +34,6 @@ export class Reaper {
   readonly #held = new Set<number>();
   readonly #trims = new Map<FileState, Set<number>>();
   #trimTimer: (() => void) | undefined;
-  #unlinks: { path: string; bytes: number }[] = [];
-  #unlinking = false;
   /** A full disk: background work rests for a moment. */
   #resting = false;
   /** Told of a nameless file that would go but for what is remembered of it. */
@@ -41,6 +41,7 @@ export class Reaper {
 
   constructor(core: Core, tables: { orphans: OrphanTable; xattrs: XattrTable }) {
     this.#core = core;
+    this.unlinks = new ContentUnlinks(core);
     this.#orphans = tables.orphans;
     this.#xattrs = tables.xattrs;
     core.hurryTrims = () => this.#hurry();
@@ -52,8 +53,7 @@ export class Reaper {
   /** True while a slice of work waits. */
   get busy(): boolean {
     if (this.#resting) return false;
-    return this.#jobs.length > 0 || this.#discards.length > 0 ||
-      (this.#unlinks.length > 0 && !this.#unlinking);
+    return this.#jobs.length > 0 || this.#discards.length > 0 || this.unlinks.due;
   }
 
   /** Adds work that is done in slices. */
@@ -74,7 +74,7 @@ export class Reaper {
       this.#core.timers.after(REST_MS, () => this.#resting = false);
       throw error;
     }
-    if (this.#unlinks.length > 0 && !this.#unlinking) this.#unlinkSome();
+    this.unlinks.step();
   }
 
   #again(job: BackgroundJob): boolean {
@@ -121,7 +121,9 @@ export class Reaper {
   }
 
   #discardSome(): void {
-    const batch = this.#discards.splice(0, DISCARDS_AT_ONCE).filter((id) => this.#isFree(id));
+    // A full disk may have put one back here twice.
+    const batch = [...new Set(this.#discards.splice(0, DISCARDS_AT_ONCE))]
+      .filter((id) => this.#isFree(id));
     try {
       this.#discardBatch(batch);
     } catch (error) {
@@ -141,47 +143,49 @@ export class Reaper {
 
   #discardBatch(batch: number[]): void {
     const core = this.#core;
-    const big: number[] = [];
-    const removed: { id: number; incarnation: number }[] = [];
-    const gone: { path: string; bytes: number }[] = [];
+    const inodes = batch.map((id) => core.inodes.get(id))
+      .filter((inode) => inode !== undefined && inode.nlink === 0) as Inode[];
+    const ids = inodes.map(({ id }) => id);
+    const rows = core.maps.ofAll(ids, SLICE_ROWS + 1);
+    if (rows.length > SLICE_ROWS) {
+      if (inodes.length === 1) return this.#cut(inodes[0]);
+      // Fewer of them, until they are small enough, or one of them is known to be large.
+      const half = inodes.length >> 1;
+      this.#discards.unshift(...ids.slice(half));
+      return this.#discardBatch(ids.slice(0, half));
+    }
     let freed = 0;
+    for (const { length, resident } of rows) if (resident) freed += core.charge(length);
     core.database.transaction(() => {
-      let rowsLeft = SLICE_ROWS;
-      for (const id of batch) {
-        const inode = core.inodes.get(id);
-        if (inode === undefined || inode.nlink > 0) continue;
-        const rows = core.maps.range(id, { from: 0, until: Infinity, limit: rowsLeft + 1 });
-        const whole = rows.length <= rowsLeft;
-        if (!whole) rows.pop();
-        rowsLeft -= rows.length;
-        for (const row of rows) core.maps.remove(id, row.index);
-        freed += this.subtract(inode, rows);
-        if (!whole) {
-          core.inodes.writeContent(inode);
-          big.push(id);
-          continue;
-        }
-        if (inode.incarnation > 0) {
-          gone.push({ path: core.store.path(id, inode.incarnation), bytes: 0 });
-        }
-        removed.push({ id, incarnation: inode.incarnation });
-        while (this.#xattrs.deleteSome(id, SLICE_ROWS));
-        this.#orphans.delete(id);
-        core.inodes.remove(id);
-      }
+      core.maps.removeAll(ids);
+      this.#xattrs.deleteAll(ids);
+      this.#orphans.deleteAll(ids);
+      core.inodes.remove(ids);
     });
-    for (const { id, incarnation } of removed) {
+    const gone: GoneContent[] = [];
+    for (const { id, incarnation } of inodes) {
       core.store.close(id, incarnation);
       core.usage.remove(id);
       core.unsynced.delete(id);
+      if (incarnation > 0) gone.push({ path: core.store.path(id, incarnation), bytes: 0 });
     }
     core.space.resident -= freed;
-    if (gone.length > 0) {
-      gone[gone.length - 1].bytes = freed;
-      core.space.leaving += freed;
-      this.#unlinks.push(...gone);
-    }
-    this.#discards.unshift(...big);
+    if (gone.length > 0) gone[gone.length - 1].bytes = freed;
+    this.unlinks.add(gone, { hurry: false });
+  }
+
+  /** Takes a slice of rows from a nameless file, which comes back here for the rest. */
+  #cut(inode: Inode): void {
+    const core = this.#core;
+    const rows = core.maps.range(inode.id, { from: 0, until: Infinity, limit: SLICE_ROWS });
+    const freed = core.database.transaction(() => {
+      for (const row of rows) core.maps.remove(inode.id, row.index);
+      const resident = this.subtract(inode, rows);
+      core.inodes.writeContent(inode);
+      return resident;
+    });
+    core.space.resident -= freed;
+    this.#discards.unshift(inode.id);
   }
 
   /**
@@ -342,39 +346,4 @@ export class Reaper {
     this.#core.lot.wake(file, "sync");
     this.#core.files.dropIfIdle(file);
   }
-
-  /** Unlinks a content file; `bytes` stay counted until the disk has let go of them. */
-  unlink(path: string, bytes: number): void {
-    this.#core.space.leaving += bytes;
-    this.#unlinks.push({ path, bytes });
-  }
-
-  /** Law 3: the rows that say "gone" are durable before the bytes go. */
-  #unlinkSome(): void {
-    const core = this.#core;
-    const batch = this.#unlinks;
-    this.#unlinks = [];
-    this.#unlinking = true;
-    const done = (errno: number, what: string) => {
-      this.#unlinking = false;
-      for (const { bytes } of batch) core.space.leaving -= bytes;
-      core.space.forgetReading();
-      if (errno !== 0) {
-        core.emit({ event: "defect", message: `${what} failed with errno ${errno}` });
-      }
-      this.onFreed();
-    };
-    core.helper.sync({ files: [], folders: [], wal: true }, (errno) => {
-      if (errno !== 0 || core.suspect) {
-        if (errno !== 0) core.syncFailed(errno, "the metadata");
-        return done(errno, "syncing the metadata before content is unlinked");
-      }
-      core.helper.unlink(batch.map(({ path }) => path), (failed) => {
-        done(failed, "unlinking content files");
-      });
-    });
-  }
-
-  /** Told when bytes have left the disk. */
-  onFreed: () => void = () => {};
 }

@@ -153,7 +153,7 @@ export class Resizer {
     core.store.close(inode.id, old);
     core.store.remove(inode.id, inode.incarnation);
     core.unsynced.delete(inode.id);
-    this.#reaper.unlink(core.store.path(inode.id, old), bytes);
+    this.#reaper.unlinks.add([{ path: core.store.path(inode.id, old), bytes }], { hurry: true });
   }
 
   /** Chunks from `keep` on go away: nobody wants them any more. */

@@ -28,9 +28,9 @@ const KEYS: Record<RecordTable, string> = {
   [RecordTable.DENTRY]: "SELECT id FROM dentry WHERE id > ? ORDER BY id LIMIT ?",
   [RecordTable.XATTR]: "SELECT id FROM xattr WHERE id > ? ORDER BY id LIMIT ?",
   [RecordTable.VERSION]:
-    "SELECT id FROM version WHERE id > ? AND kind IN (1, 2, 3) ORDER BY id LIMIT ?",
+    "SELECT id FROM version WHERE id > ? AND kind BETWEEN 1 AND 3 ORDER BY id LIMIT ?",
   [RecordTable.VERSION_LIST]:
-    "SELECT id FROM version WHERE id > ? AND kind IN (1, 2, 3) ORDER BY id LIMIT ?",
+    "SELECT id FROM version WHERE id > ? AND kind BETWEEN 1 AND 3 ORDER BY id LIMIT ?",
   [RecordTable.PACK]: "SELECT id FROM pack WHERE id > ? ORDER BY id LIMIT ?",
   [RecordTable.PACK_LIST]: "SELECT id FROM pack WHERE id > ? ORDER BY id LIMIT ?",
 };
@@ -135,7 +135,7 @@ export class ExportReader {
   }
 
   #version(id: number): VersionRecord | undefined {
-    const row = this.#get("SELECT * FROM version WHERE id = ? AND kind IN (1, 2, 3)", id);
+    const row = this.#get("SELECT * FROM version WHERE id = ? AND kind BETWEEN 1 AND 3", id);
     if (row === undefined) return undefined;
     return {
       inode: row.inode,
@@ -153,7 +153,7 @@ export class ExportReader {
   }
 
   #versionList(id: number): ChunkRun[] | undefined {
-    if (!this.#get("SELECT 1 FROM version WHERE id = ? AND kind IN (1, 2, 3)", id)) {
+    if (!this.#get("SELECT 1 FROM version WHERE id = ? AND kind BETWEEN 1 AND 3", id)) {
       return undefined;
     }
     const runs: ChunkRun[] = [];

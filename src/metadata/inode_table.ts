@@ -5,6 +5,7 @@
  */
 import type { Timestamp } from "../runtime/clock.ts";
 import type { MetadataDatabase, Statement } from "./database.ts";
+import { LISTED } from "./logged_statement.ts";
 
 /** One row. Field meanings and units: `inode` in schema.ts. */
 export interface InodeRow {
@@ -119,7 +120,7 @@ export class InodeTable {
   readonly #updatePending: Statement;
   readonly #updateWhole: Statement;
   readonly #updateContent: Statement;
-  readonly #delete: Statement;
+  readonly #deleteAll: Statement;
 
   constructor(database: MetadataDatabase) {
     this.#select = database.arrayStatement(`SELECT ${INODE_COLUMNS} FROM inode i WHERE i.id = ?`);
@@ -144,7 +145,7 @@ export class InodeTable {
       `UPDATE inode SET generation = ?2, incarnation = ?3, size = ?4, allocated = ?5, resident = ?6,
          local = ?7, dirty = ?8, changed_ms = ?9, dead_from = ?10, pinned = ?11 WHERE id = ?1`,
     );
-    this.#delete = database.statement("DELETE FROM inode WHERE id = ?");
+    this.#deleteAll = database.statement(`DELETE FROM inode WHERE id IN ${LISTED}`);
   }
 
   get(id: number): InodeRow | undefined {
@@ -254,7 +255,7 @@ export class InodeTable {
     );
   }
 
-  delete(id: number): void {
-    this.#delete.run(id);
+  deleteAll(ids: readonly number[]): void {
+    this.#deleteAll.run(JSON.stringify(ids));
   }
 }

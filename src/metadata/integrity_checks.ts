@@ -140,7 +140,7 @@ export const ROW_CHECKS: readonly RowCheck[] = [
           ELSE ' is longer than what is stored' END AS what
       FROM version v JOIN version_chunk x ON x.version = v.id LEFT JOIN chunk c ON c.id = x.chunk
         LEFT JOIN pack p ON p.id = c.pack
-      WHERE v.id > ?1 AND v.id <= ?2 AND v.kind IN (1, 2, 3)
+      WHERE v.id > ?1 AND v.id <= ?2 AND v.kind BETWEEN 1 AND 3
         AND (c.id IS NULL OR p.id IS NULL OR c.lost = 1 OR x.length > c.length)`,
     repairable: false,
   },

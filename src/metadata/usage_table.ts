@@ -7,6 +7,7 @@
  */
 import { DEFAULT_HALF_LIFE_MS, heatAfterUse } from "../domain/heat.ts";
 import type { MetadataDatabase, Statement } from "./database.ts";
+import { LISTED } from "./logged_statement.ts";
 import { UsageClass } from "./schema.ts";
 
 /** A place in a queue. */
@@ -79,6 +80,7 @@ interface UsageRow {
 
 /** Times of uses that are kept per file. */
 const USES_KEPT = 32;
+const GONE_FOR_ONE = 8;
 
 export class UsageTable {
   readonly #database: MetadataDatabase;
@@ -86,7 +88,7 @@ export class UsageTable {
   readonly #file: Statement;
   readonly #get: Statement;
   readonly #put: Statement;
-  readonly #delete: Statement;
+  readonly #deleteAll: Statement;
   readonly #changed: Statement;
   readonly #woken: Statement;
   readonly #sort: Statement;
@@ -111,7 +113,7 @@ export class UsageTable {
        ON CONFLICT (inode) DO UPDATE SET last_used_ms = ?2, heat = ?3, heat_at_ms = ?4, uses = ?5, since_ms = ?6,
          recalled_by = ?7, resident = ?8, class = 0, rank = 0, wake_ms = NULL, stamp = stamp + 1`,
     );
-    this.#delete = database.statement("DELETE FROM history.usage WHERE inode = ?");
+    this.#deleteAll = database.statement(`DELETE FROM history.usage WHERE inode IN ${LISTED}`);
     // All of this class have the rank 0, which lets the index of the queues serve here.
     this.#changed = database.statement(
       `SELECT inode FROM history.usage WHERE resident = 1 AND class = ${UsageClass.UNSORTED}
@@ -194,31 +196,33 @@ export class UsageTable {
     return this.#batch.size;
   }
 
-  /** Writes up to `limit` inodes' news in one transaction; returns how many. On an error they stay in memory. */
+  /**
+   * Writes up to `limit` inodes' news in one transaction, or eight times as many that are gone, for the
+   * same price; returns how many. On an error they stay in memory.
+   */
   flush(limit = Infinity): number {
     if (this.#batch.size === 0) return 0;
     const written: number[] = [];
+    const gone: number[] = [];
     this.#database.transaction(() => {
       for (const [inode, news] of this.#batch) {
-        if (written.length >= limit) break;
-        if (news === undefined) this.#delete.run(inode);
-        else this.#write(inode, news);
-        written.push(inode);
+        if (written.length >= limit || gone.length >= limit * GONE_FOR_ONE) break;
+        if (news !== undefined && this.#write(inode, news)) written.push(inode);
+        else gone.push(inode);
       }
+      if (gone.length > 0) this.#deleteAll.run(JSON.stringify(gone));
     });
-    for (const inode of written) this.#batch.delete(inode);
+    for (const inode of [...written, ...gone]) this.#batch.delete(inode);
     this.onUnsorted();
-    return written.length;
+    return written.length + gone.length;
   }
 
-  #write(inode: number, news: News): void {
+  /** False: the file is gone. */
+  #write(inode: number, news: News): boolean {
     const file = this.#file.get(inode) as { created: number; resident: number } | undefined;
-    if (file === undefined) {
-      // Its end was only in memory when the last mount crashed. A row that stays would be unsorted for
-      // ever, and whoever sorts would never come to an end.
-      this.#delete.run(inode);
-      return;
-    }
+    // Its end was only in memory when the last mount crashed. A row that stays would be unsorted for
+    // ever, and whoever sorts would never come to an end.
+    if (file === undefined) return false;
     const created = Math.floor(file.created);
     const row = this.#get.get(inode) as unknown as UsageRow | undefined;
     let heat = row?.heat ?? 1;
@@ -239,6 +243,7 @@ export class UsageTable {
       news.recalled?.by ?? row?.recalled_by ?? null,
       Number(news.resident ?? file.resident === 1),
     );
+    return true;
   }
 
   /** Wall clock, milliseconds, of the last use; undefined where nothing is known. */

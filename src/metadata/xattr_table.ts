@@ -4,17 +4,18 @@
  * makes. So there is one of these to a database that writes.
  */
 import type { MetadataDatabase, Statement } from "./database.ts";
+import { LISTED } from "./logged_statement.ts";
 
 /** Inodes without attributes that are remembered. */
 const BARE = 16_384;
 
 export class XattrTable {
   readonly #bare = new Set<number>();
-  readonly #deleteSome: Statement;
   readonly #get: Statement;
   readonly #set: Statement;
   readonly #delete: Statement;
   readonly #names: Statement;
+  readonly #deleteAll: Statement;
   readonly #any: Statement;
   readonly #nameBytes: Statement;
 
@@ -27,9 +28,7 @@ export class XattrTable {
     );
     this.#delete = database.statement("DELETE FROM xattr WHERE inode = ? AND name = ?");
     this.#names = database.arrayStatement("SELECT name FROM xattr WHERE inode = ? ORDER BY id");
-    this.#deleteSome = database.statement(
-      "DELETE FROM xattr WHERE id IN (SELECT id FROM xattr WHERE inode = ? LIMIT ?)",
-    );
+    this.#deleteAll = database.statement(`DELETE FROM xattr WHERE inode IN ${LISTED}`);
     this.#any = database.arrayStatement("SELECT 1 FROM xattr WHERE inode = ? LIMIT 1");
     this.#nameBytes = database.arrayStatement(
       "SELECT coalesce(sum(length(name) + 1), 0) FROM xattr WHERE inode = ?",
@@ -81,12 +80,9 @@ export class XattrTable {
     return (this.#nameBytes.get(inode) as unknown as [number])[0];
   }
 
-  /** Deletes up to `limit` attributes of an inode; true while there may be more. */
-  deleteSome(inode: number, limit: number): boolean {
-    if (this.#bare.delete(inode)) return false;
-    // Nearly all have none, and the sub-query costs ten times this one.
-    if (this.#any.get(inode) === undefined) return false;
-    const result = this.#deleteSome.run(inode, limit);
-    return Number(result.changes) === limit;
+  /** Deletes all attributes of inodes. */
+  deleteAll(inodes: readonly number[]): void {
+    const clad = inodes.filter((inode) => !this.#bare.delete(inode));
+    if (clad.length > 0) this.#deleteAll.run(JSON.stringify(clad));
   }
 }

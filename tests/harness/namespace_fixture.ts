@@ -84,9 +84,9 @@ export class FakeContent implements ContentPort {
     assert(!this.#database.inTransaction && inode.nlink === 0 && !this.isOpen(inode.id));
     this.discarded.push(inode.id);
     this.#database.transaction(() => {
-      new XattrTable(this.#database).deleteSome(inode.id, 1000);
+      new XattrTable(this.#database).deleteAll([inode.id]);
       this.#database.statement("DELETE FROM orphan WHERE inode = ?").run(inode.id);
-      this.#inodes.remove(inode.id);
+      this.#inodes.remove([inode.id]);
     });
   }
 

@@ -10,7 +10,7 @@ const tight = {
 };
 
 /** From now on this method of the map fails as they do where the metadata's disk is full. */
-function fillDisk(fixture: FilesystemFixture, method: "put" | "remove"): () => void {
+function fillDisk(fixture: FilesystemFixture, method: "put" | "remove" | "removeAll"): () => void {
   const { maps } = fixture.core;
   const full = () => {
     throw new FsError(ENOSPC, "a full disk, by the test");
@@ -179,7 +179,7 @@ lawTest("background work that a full disk has stopped is done later", (fixture) 
   fixture.write(file, 0, data(1, 3 * CHUNK));
   fixture.closeFile(file);
   fixture.kernel.unlink(1, "a");
-  const empty = fillDisk(fixture, "remove");
+  const empty = fillDisk(fixture, "removeAll");
   fixture.kernel.forget(file.inode, fixture.kernel.lookups.get(file.inode) ?? 0);
   fixture.turn();
   assert.equal(fixture.defects.length, 1);

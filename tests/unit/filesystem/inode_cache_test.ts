@@ -114,7 +114,7 @@ test("after a rollback records say what their rows say, in place", ({ database, 
       held.mode = 0;
       other.uid = 5;
       removed.gid = 5;
-      inodes.remove(removed.id);
+      inodes.remove([removed.id]);
       inserted = add().id;
       throw new Error("no");
     }), /no/);
