@@ -116,7 +116,7 @@ export function breach(
   if (actual.length < least || actual.length > Math.max(...sizes)) {
     return `has ${actual.length} bytes, should have one of ${sizes} (pending: ${kinds})`;
   }
-  const synced = file.promised?.length ?? 0;
+  const synced = syncedLength(file, sizes);
   for (let at = 0; at < actual.length; at++) {
     const byte = actual[at];
     if (states.some((state) => state !== undefined && at < state.length && state[at] === byte)) {
@@ -126,6 +126,12 @@ export function breach(
     return `byte ${at} of ${actual.length} is ${byte}, of no version (pending: ${kinds})`;
   }
   return undefined;
+}
+
+/** How far a synced version has data: of the promised one, or of a whole new file in its place. */
+function syncedLength({ pending }: FileModel, sizes: number[]): number {
+  const replaced = sizes.filter((_, state) => state > 0 && pending[state - 1].kind === "replace");
+  return Math.min(sizes[0], ...replaced);
 }
 
 function sameContent(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
