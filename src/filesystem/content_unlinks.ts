@@ -44,6 +44,17 @@ export class ContentUnlinks {
     if (hurry) this.#hurried = true;
   }
 
+  /** Some wait, or are being unlinked. */
+  get busy(): boolean {
+    return this.#waiting.length > 0 || this.#unlinking;
+  }
+
+  /** Waits for no more: what no row names is found only after an unclean end. */
+  hurry(): void {
+    this.#hurried = this.#waiting.length > 0;
+    this.step();
+  }
+
   /** Unlinks what waits, where that is due. */
   step(): void {
     if (!this.due) return;

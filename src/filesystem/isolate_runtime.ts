@@ -354,8 +354,10 @@ export class FilesystemRuntime {
     core.uses.flush();
     core.trace?.close();
     // Nothing of a clean end is in doubt at the next mount: so its content must be on the disk.
+    const { unlinks } = this.#filesystem.reaper;
     const deadline = systemClock.monotonicMs() + END_MS;
     for (;;) {
+      unlinks.hurry();
       // One that was under way covers only what was written before it began.
       if (!this.#disks.busy && !core.suspect && !core.unsynced.allDurable) core.syncAll();
       if (!this.#disks.busy || systemClock.monotonicMs() >= deadline) break;
@@ -365,7 +367,7 @@ export class FilesystemRuntime {
     }
     core.flushAll();
     core.lending.end({ released: end.how === "unmounted" && core.unseen.size === 0 });
-    const settled = !this.#disks.busy && core.unsynced.allDurable;
+    const settled = !this.#disks.busy && core.unsynced.allDurable && !unlinks.busy;
     this.#store.closeAll();
     const writable = core.readOnlyReason === undefined || (core.following && !core.suspect);
     const clean = end.error === undefined && writable && settled;
