@@ -9,9 +9,10 @@
  * figure comes from a process of its own, so that its memory is its own, too.
  */
 import process from "node:process";
+import { AbsentSearch } from "../src/metadata/absent_search.ts";
 import { MetadataDatabase } from "../src/metadata/database.ts";
 import { FactsTable } from "../src/metadata/facts_table.ts";
-import { FactsWalk, mergeNeeds } from "../src/metadata/facts_walk.ts";
+import { FactsWalk } from "../src/metadata/facts_walk.ts";
 import { UsageClass } from "../src/metadata/schema.ts";
 import { type QueuePlace, UsageTable } from "../src/metadata/usage_table.ts";
 import { diffPlans } from "../src/policy/diff.ts";
@@ -22,6 +23,7 @@ import { type Candidate, Planner } from "../src/policy/planner.ts";
 import { Survey } from "../src/policy/survey.ts";
 import { ActivePolicy } from "../src/tiering/active_policy.ts";
 import { ENGINE_LIMITS } from "../src/tiering/settings.ts";
+import { showTree } from "../src/tiering/tree_survey.ts";
 import { CHUNK, FILE_BYTES, fillDatabases } from "./policy_fill.ts";
 
 function option(name: string, fallback: number): number {
@@ -122,7 +124,8 @@ async function answer(database: MetadataDatabase, names: readonly string[]): Pro
       ...{ marks, reserved: 0, leaving: 0, diskFree: 1e12, running: false, needed: 0 },
       chunkSize: CHUNK,
     };
-    const walk = new FactsWalk(database, new FactsTable(database));
+    const table = new FactsTable(database);
+    const walk = new FactsWalk(database, table);
     const all = names.map((name) => {
       const active = policyOf(name);
       const factsOf = () => undefined;
@@ -130,21 +133,8 @@ async function answer(database: MetadataDatabase, names: readonly string[]): Pro
       const expected = walk.expected();
       return { active, survey: new Survey({ rules, usage, now, factsOf, expected }) };
     });
-    const needs = mergeNeeds(all.map(({ active }) => active.walkNeeds({ names: false })));
-    for (const facts of walk.here(needs)) {
-      for (const { active, survey } of all) survey.add(active.facts(facts));
-    }
-    let looked = 0;
-    let open = all.filter(({ survey }) => !survey.allRulesMatched);
-    if (walk.absent.files > 0 && open.length > 0) {
-      for (const facts of walk.gone(needs)) {
-        looked++;
-        for (const { active, survey } of open) survey.noteRule(active.facts(facts));
-        if (looked % 1_000 > 0) continue;
-        open = open.filter(({ survey }) => !survey.allRulesMatched);
-        if (open.length === 0) break;
-      }
-    }
+    const absent = new AbsentSearch(database, table);
+    const { looked } = showTree(all, { walk, absent, now, open: new Map() });
     const plans = all.map(({ survey }) => planOf(survey));
     const changed = plans.length === 2 ? diffPlans(plans[0], plans[1]).files : undefined;
     return `; ${plans[0].totals.evict.files} leave` +

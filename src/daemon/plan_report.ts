@@ -105,9 +105,10 @@ export function planJson(
   { plan, candidate, warnings, cost, shown, limit }: PlanReport,
 ): JsonMembers {
   const { totals, unmet } = plan;
-  const rules = [...totals.rules];
-  const unmatched = candidate.active.policy.rules.map(({ name }) => name)
-    .filter((name) => !totals.rules.has(name));
+  const names = candidate.active.policy.rules.map(({ name }) => name);
+  // In the order of the policy, whichever file was met first.
+  const rules = names.filter((name) => totals.rules.has(name));
+  const unmatched = names.filter((name) => !totals.rules.has(name));
   return {
     policy: candidate.file,
     marks: candidate.marks,

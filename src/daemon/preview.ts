@@ -6,11 +6,12 @@
 import { ExitCode, UserError } from "../domain/errors.ts";
 import { printName } from "../domain/name_text.ts";
 import { parseDuration } from "../domain/units.ts";
+import { AbsentSearch } from "../metadata/absent_search.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { readBucketUse } from "../metadata/bucket_use.ts";
 import { DentryTable } from "../metadata/dentry_table.ts";
 import { FactsTable } from "../metadata/facts_table.ts";
-import { FactsWalk, mergeNeeds } from "../metadata/facts_walk.ts";
+import { FactsWalk } from "../metadata/facts_walk.ts";
 import { type JournalEntry, readJournal } from "../metadata/journal_table.ts";
 import { costOf, type CostReport } from "../policy/budget.ts";
 import { diffPlans, type PlanDiff } from "../policy/diff.ts";
@@ -27,6 +28,7 @@ import { YamlSource } from "../policy/yaml_source.ts";
 import * as libc from "../runtime/libc.ts";
 import { readAccountNames } from "../tiering/account_names.ts";
 import { ActivePolicy } from "../tiering/active_policy.ts";
+import { type PolicySurvey, showTree } from "../tiering/tree_survey.ts";
 import { cacheLayout } from "./cache_layout.ts";
 import { loadPolicyFile, parsePolicy } from "./effective_policy.ts";
 import type { PolicyNote } from "./policy_in_force.ts";
@@ -157,38 +159,16 @@ export class Preview {
     return volume;
   }
 
-  /** Shows every file to each survey, with one reading. `seen` is told of those with local content. */
   #show(
-    surveys: readonly { survey: Survey; active: ActivePolicy }[],
-    { walk, seen }: { walk: FactsWalk; seen?: (facts: FileFacts, row: number) => void },
+    surveys: readonly PolicySurvey[],
+    { walk, atMs, seen }: {
+      walk: FactsWalk;
+      atMs: number;
+      seen?: (facts: FileFacts, row: number) => void;
+    },
   ): void {
-    const needs = mergeNeeds(
-      surveys.map(({ active }) => active.walkNeeds({ names: seen !== undefined })),
-    );
-    const { open } = this.live;
-    for (const facts of walk.here(needs)) {
-      const state = open.size === 0 ? undefined : open.get(facts.inode);
-      facts.open = state !== undefined;
-      facts.writing = state?.writing === true;
-      const row = surveys[0].survey.length;
-      for (const { survey, active } of surveys) survey.add(active.facts(facts));
-      if (surveys[0].survey.length > row) seen?.(facts, row);
-    }
-    for (const { survey } of surveys) survey.addEvicted(walk.absent);
-    // Whether a rule matches nothing at all is also up to what is not here.
-    const left = () => surveys.filter(({ survey }) => !survey.allRulesMatched);
-    if (walk.absent.files === 0 || left().length === 0) return;
-    let looking = left();
-    for (const facts of walk.gone(needs)) {
-      let matched = false;
-      for (const { survey, active } of looking) {
-        survey.noteRule(active.facts(facts));
-        matched ||= survey.allRulesMatched;
-      }
-      if (!matched) continue;
-      looking = left();
-      if (looking.length === 0) return;
-    }
+    const absent = new AbsentSearch(this.#database, this.#facts);
+    showTree(surveys, { walk, absent, now: atMs, open: this.live.open, seen });
   }
 
   #survey(
@@ -226,7 +206,7 @@ export class Preview {
   ): Plan {
     const walk = new FactsWalk(this.#database, this.#facts);
     const survey = this.#survey(candidate, { atMs, expected: walk.expected() });
-    this.#show([{ survey, active: candidate.active }], { walk, seen });
+    this.#show([{ survey, active: candidate.active }], { walk, atMs, seen });
     return planOf(survey, this.prices);
   }
 
@@ -250,7 +230,7 @@ export class Preview {
       survey: this.#survey(candidate, { atMs, expected }),
       active: candidate.active,
     }));
-    this.#show(surveys, { walk });
+    this.#show(surveys, { walk, atMs });
     const [one, other] = surveys.map(({ survey }) => planOf(survey, this.prices));
     return diffPlans(one, other);
   }

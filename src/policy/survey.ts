@@ -97,7 +97,6 @@ export class Survey {
   at: Columns;
   #room: number;
   readonly #now: number;
-  /** Rules that have matched nothing yet. */
   #unmatched: readonly Rule[];
   readonly #kept: FileFacts[] | undefined;
   readonly #factsOf: (inode: number, row: number) => FileFacts | undefined;
@@ -166,9 +165,9 @@ export class Survey {
     this.#unmatched = this.#unmatched.filter(({ name }) => name !== rule.name);
   }
 
-  /** Whether every rule has matched some file. */
-  get allRulesMatched(): boolean {
-    return this.#unmatched.length === 0;
+  /** Rules that have matched no file yet. */
+  get unmatched(): readonly Rule[] {
+    return this.#unmatched;
   }
 
   #grow(): void {

@@ -5,7 +5,8 @@
 import { hex } from "../runtime/random.ts";
 import { createHash } from "node:crypto";
 import type { FactsRow } from "../metadata/facts_table.ts";
-import type { WalkNeeds } from "../metadata/facts_walk.ts";
+import type { Prefilter } from "../domain/prefilter.ts";
+import type { WalkNeeds } from "../metadata/facts_columns.ts";
 import { UsageClass } from "../metadata/schema.ts";
 import type { SortedFile } from "../metadata/usage_table.ts";
 import type { FileFacts } from "../policy/facts.ts";
@@ -13,6 +14,7 @@ import { FIRST_YIELDING_TIER } from "../policy/judge.ts";
 import type { Policy } from "../policy/model.ts";
 import { Rules } from "../policy/outcome.ts";
 import type { Settled } from "../policy/planner.ts";
+import { prefilterOf } from "../policy/prefilter.ts";
 import { rankOf } from "../policy/rank.ts";
 import { timeline } from "../policy/timeline.ts";
 import { type AccountNames, NO_ACCOUNTS } from "./account_names.ts";
@@ -53,6 +55,12 @@ export class ActivePolicy {
   walkNeeds({ names }: { names: boolean }): WalkNeeds {
     const { needs } = this.rules;
     return { ...needs, names: names || needs.names };
+  }
+
+  /** What each rule asks at least of a file at `now`, in the order of the rules. */
+  prefilters(now: number): Prefilter[] {
+    const accounts = this.#accounts;
+    return this.policy.rules.map(({ match }) => prefilterOf(match, { now, accounts }));
   }
 
   /** Whether some rule keeps files out of the bucket. */
