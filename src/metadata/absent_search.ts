@@ -9,9 +9,18 @@
  */
 import type { NamePattern, Prefilter } from "../domain/prefilter.ts";
 import type { MetadataDatabase } from "./database.ts";
-import { columnsOf, factsOf, FILE, GONE, NAME, type Row, USAGE } from "./facts_columns.ts";
-import type { WalkNeeds } from "./facts_columns.ts";
-import type { FactsRow, FactsTable } from "./facts_table.ts";
+import {
+  columnsOf,
+  FILE,
+  GONE,
+  NAME,
+  type Row,
+  USAGE,
+  type Visit,
+  visitRows,
+  type WalkNeeds,
+} from "./facts_columns.ts";
+import type { FactsTable } from "./facts_table.ts";
 import { type IdPage, IdPages } from "./id_pages.ts";
 import { ALWAYS, anyOf, fileCondition, inodeCondition, nameCondition } from "./prefilter_sql.ts";
 
@@ -27,6 +36,13 @@ const anywhere = ({ names = [] }: Prefilter) => names.filter((each) => each.in =
 const byNumber = (filter: Prefilter) =>
   filter.names === undefined || inodeCondition(filter) !== ALWAYS;
 
+interface Search {
+  needs: WalkNeeds;
+  /** Those that are still looked for. */
+  filters: () => readonly Prefilter[];
+  visit: Visit;
+}
+
 export class AbsentSearch {
   readonly #database: MetadataDatabase;
   readonly #table: FactsTable;
@@ -37,25 +53,22 @@ export class AbsentSearch {
   }
 
   /**
-   * Every regular file that has a name, of which nothing is here, and that passes one of the filters,
-   * once or several times, in no order; and some others. `filters` is asked again between reads, and may
-   * say fewer each time. Each object is good until the next one.
+   * Tells of every regular file that has a name, of which nothing is here, and that passes one of the
+   * filters, once or several times, in no order; and of some others. `filters` is asked again between
+   * reads, and may say fewer each time.
    */
-  *files(needs: WalkNeeds, filters: () => readonly Prefilter[]): Generator<FactsRow> {
-    yield* this.#inDirectories(needs, () => filters().filter((each) => !byNumber(each)));
-    yield* this.#throughInodes(needs, () => filters().filter(byNumber));
-    yield* this.#throughNames(
-      needs,
-      () => filters().filter((each) => !byNumber(each) && anywhere(each).length > 0),
-    );
+  files(needs: WalkNeeds, filters: () => readonly Prefilter[], visit: Visit): void {
+    const search = (wanted: (filter: Prefilter) => boolean): Search => ({
+      ...{ needs, visit, filters: () => filters().filter(wanted) },
+    });
+    this.#inDirectories(search((each) => !byNumber(each) && inPlaces(each).length > 0));
+    this.#throughInodes(search(byNumber));
+    this.#throughNames(search((each) => !byNumber(each) && anywhere(each).length > 0));
   }
 
-  *#throughInodes(
-    needs: WalkNeeds,
-    filters: () => readonly Prefilter[],
-  ): Generator<FactsRow> {
+  #throughInodes(search: Search): void {
     const pages = new IdPages(this.#database, "main.inode").pages();
-    yield* this.#pagewise(needs, filters, { pages, sqlOf });
+    this.#pagewise(search, { pages, sqlOf });
 
     function sqlOf(left: readonly Prefilter[]): string {
       // The first needs neither name nor usage: SQLite asks it before it looks for them.
@@ -70,12 +83,9 @@ export class AbsentSearch {
     }
   }
 
-  *#throughNames(
-    needs: WalkNeeds,
-    filters: () => readonly Prefilter[],
-  ): Generator<FactsRow> {
+  #throughNames(search: Search): void {
     const pages = new IdPages(this.#database, "main.dentry").pages();
-    yield* this.#pagewise(needs, filters, {
+    this.#pagewise(search, {
       pages,
       sqlOf: (left) =>
         `${NAMED} ${USAGE} WHERE d.id > ? AND d.id <= ?
@@ -85,23 +95,17 @@ export class AbsentSearch {
   }
 
   /** Those of certain directories only: most are passed over by their paths. */
-  *#inDirectories(
-    needs: WalkNeeds,
-    filters: () => readonly Prefilter[],
-  ): Generator<FactsRow> {
+  #inDirectories(search: Search): void {
     const names = new IdPages(this.#database, "main.dentry", "parent = ?");
-    for (
-      const directory of this.#directories(() =>
-        filters().some((each) => inPlaces(each).length > 0)
-      )
-    ) {
+    const { filters } = search;
+    for (const directory of this.#directories(() => filters().length > 0)) {
       const path = this.#table.directory(directory)?.path.slice(0, -1);
       if (path === undefined) continue;
       const meant = (filter: Prefilter): NamePattern[] =>
         inPlaces(filter).filter((each) => each.in!(path));
       const left = () => filters().filter((each) => meant(each).length > 0);
       if (left().length === 0) continue;
-      yield* this.#pagewise(needs, left, {
+      this.#pagewise({ ...search, filters: left }, {
         pages: names.pages(directory),
         keys: [directory],
         sqlOf: (some) =>
@@ -132,16 +136,15 @@ export class AbsentSearch {
     }
   }
 
-  *#pagewise(
-    needs: WalkNeeds,
-    filters: () => readonly Prefilter[],
+  #pagewise(
+    { needs, filters, visit }: Search,
     { pages, sqlOf, keys = [] }: {
       pages: Iterable<IdPage>;
       /** The rest of the statement, which takes the keys and the bounds of a page. */
       sqlOf: (left: readonly Prefilter[]) => string;
       keys?: number[];
     },
-  ): Generator<FactsRow> {
+  ): void {
     if (filters().length === 0) return;
     const columns = columnsOf(needs, { here: false });
     for (const page of pages) {
@@ -149,7 +152,7 @@ export class AbsentSearch {
       if (left.length === 0) return;
       const statement = this.#database.arrayStatement(`SELECT ${columns} FROM ${sqlOf(left)}`);
       const rows = statement.all(...keys, ...page) as unknown as Row[];
-      yield* factsOf(rows, { table: this.#table, needs, here: false });
+      visitRows(rows, { table: this.#table, needs, here: false }, visit);
     }
   }
 }

@@ -43,7 +43,7 @@ const SPECIAL = "i.dirty OR i.pinned OR i.kept OR i.nlink <> 1 OR u.inode IS NUL
 
 export type Row = (number | string | null)[];
 
-/** Of an inode `i`, its usage `u` and its name `d`, in the order that `factsOf` reads. */
+/** Of an inode `i`, its usage `u` and its name `d`, in the order that `visitRows` reads. */
 export function columnsOf(
   { names, age, modified, owners, heat }: WalkNeeds,
   { here }: { here: boolean },
@@ -59,11 +59,18 @@ export function columnsOf(
   ].join(", ");
 }
 
-/** The files of such rows, as far as they have a place below the root. Each is good until the next one. */
-export function* factsOf(
+/** Told of one file after the other; the object is good until `visit` returns. */
+export type Visit = (facts: FactsRow) => void;
+
+/**
+ * Tells the files of such rows, as far as they have a place below the root. Not a generator: those
+ * through which each file would be handed on took a tenth of a whole answer.
+ */
+export function visitRows(
   rows: readonly Row[],
   { table, needs, here }: { table: FactsTable; needs: WalkNeeds; here: boolean },
-): Generator<FactsRow> {
+  visit: Visit,
+): void {
   const { doubtful } = table;
   const facts = blank(table.epoch);
   const { names, age, modified, owners, uses, xattrs, heat } = needs;
@@ -74,7 +81,7 @@ export function* factsOf(
       const whole = table.get(-inode, needs);
       if (whole === undefined) continue;
       whole.allocated = whole.resident;
-      yield whole;
+      visit(whole);
       continue;
     }
     const directory = table.directory(row[1] as number);
@@ -108,7 +115,7 @@ export function* factsOf(
     }
     if (uses) facts.uses = table.usesOf(inode);
     if (xattrs) facts.xattrs = table.attributes(inode);
-    yield facts;
+    visit(facts);
   }
 }
 

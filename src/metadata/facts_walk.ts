@@ -6,7 +6,6 @@
 import type { MetadataDatabase, Statement } from "./database.ts";
 import {
   columnsOf,
-  factsOf,
   FILE,
   GONE,
   HERE,
@@ -14,9 +13,11 @@ import {
   PAGE,
   type Row,
   USAGE,
+  type Visit,
+  visitRows,
   type WalkNeeds,
 } from "./facts_columns.ts";
-import type { FactsRow, FactsTable } from "./facts_table.ts";
+import type { FactsTable } from "./facts_table.ts";
 import { IdPages } from "./id_pages.ts";
 
 /** Of what is only in the bucket. */
@@ -52,11 +53,10 @@ export class FactsWalk {
   }
 
   /**
-   * Every regular file that has a name, and something of it here or dirty, in the order of numbers;
-   * `allocated` is as `resident`, since what is not here is summed up in `absent` on the way. Each
-   * object is good until the next one.
+   * Tells of every regular file that has a name, and something of it here or dirty, in the order of
+   * numbers; `allocated` is as `resident`, since what is not here is summed up in `absent` on the way.
    */
-  *here(needs: WalkNeeds): Generator<FactsRow> {
+  here(needs: WalkNeeds, visit: Visit): void {
     this.absent.files = 0;
     [this.absent.bytes] = this.#bytes.get() as unknown as [number];
     const statement = this.#database.arrayStatement(
@@ -69,7 +69,7 @@ export class FactsWalk {
       if (rows.length < PAGE) {
         this.absent.files += (this.#gone.get(after, upTo) as unknown as [number])[0];
       }
-      yield* factsOf(rows, { table: this.#table, needs, here: true });
+      visitRows(rows, { table: this.#table, needs, here: true }, visit);
     }
   }
 }

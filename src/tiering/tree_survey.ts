@@ -36,14 +36,14 @@ export function showTree(
     surveys.map(({ active }) => active.walkNeeds({ names: seen !== undefined })),
   );
   const first = surveys[0].survey;
-  for (const facts of walk.here(needs)) {
+  walk.here(needs, (facts) => {
     const state = open.size === 0 ? undefined : open.get(facts.inode);
     facts.open = state !== undefined;
     facts.writing = state?.writing === true;
     const row = first.length;
     for (const { survey, active } of surveys) survey.add(active.facts(facts));
     if (first.length > row) seen?.(facts, row);
-  }
+  });
   for (const { survey } of surveys) survey.addEvicted(walk.absent);
   if (walk.absent.files === 0) return { looked: 0 };
   return { looked: matchAbsent(surveys, { absent, now }) };
@@ -63,11 +63,11 @@ function matchAbsent(
   const filters = (): Prefilter[] =>
     all.flatMap(({ survey, filters }) => survey.unmatched.map(({ index }) => filters[index]));
   let looked = 0;
-  for (const facts of absent.files(needs, filters)) {
+  absent.files(needs, filters, (facts) => {
     looked++;
     for (const { survey, active } of all) {
       if (survey.unmatched.length > 0) survey.noteRule(active.facts(facts));
     }
-  }
+  });
   return looked;
 }

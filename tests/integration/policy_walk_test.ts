@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { type FactsRow, FactsTable } from "../../src/metadata/facts_table.ts";
 import { AbsentSearch } from "../../src/metadata/absent_search.ts";
-import type { WalkNeeds } from "../../src/metadata/facts_columns.ts";
+import type { Visit, WalkNeeds } from "../../src/metadata/facts_columns.ts";
 import { FactsWalk } from "../../src/metadata/facts_walk.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
@@ -35,6 +35,13 @@ const part = (row: FactsRow, keys: readonly string[]) =>
     Object.fromEntries(keys.map((key) => [key, (row as unknown as Record<string, unknown>)[key]])),
   );
 
+/** Some of what a walk tells of each file. */
+function told(walk: (visit: Visit) => void, keys: readonly string[]) {
+  const rows: ReturnType<typeof part>[] = [];
+  walk((row) => rows.push(part(row, keys)));
+  return rows;
+}
+
 Deno.test(
   "a walk over a tree gives the facts that each file has by itself, whatever kind of file it is",
   withDirectory((directory) => {
@@ -56,17 +63,17 @@ Deno.test(
             .filter((key) => asked || !key.startsWith("heat") || all !== RULES);
         const here = keys([...HERE, ...LATER]);
         assert.deepEqual(
-          Array.from(walk.here(needs), (row) => part(row, here)),
+          told((visit) => walk.here(needs, visit), here),
           whole.filter(isHere).map((row) => part(row, here)),
         );
         const gone = keys(RULES);
         assert.deepEqual(
-          Array.from(search.files(needs, () => [{}]), (row) => part(row, gone)),
+          told((visit) => search.files(needs, () => [{}], visit), gone),
           whole.filter((row) => !isHere(row)).map((row) => part(row, gone)),
         );
       }
     }
-    for (const row of walk.here(ALL)) assert.equal(row.allocated, row.resident);
+    walk.here(ALL, (row) => assert.equal(row.allocated, row.resident));
     const { bytes } = database.statement("SELECT sum(allocated - resident) AS bytes FROM inode")
       .get() as { bytes: number };
     assert.equal(walk.absent.bytes, bytes);
