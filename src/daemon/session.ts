@@ -103,10 +103,11 @@ async function startSession(
       log.error(`what is not safe cannot be counted: ${describeError(error).message}`);
       end = { ...end, exitCode: ExitCode.failure };
     }
+    // Before the lock is given back: whoever holds it next puts a socket of his own there.
+    libc.unlink(cache.layout.socket);
     cache.close();
     closed.resolve();
     await control.close(LIMITS.CONTROL_GRACE_MS);
-    libc.unlink(cache.layout.socket);
     log.info(`ended: ${end.reason}`);
     clearTimeout(force);
     return end.exitCode;

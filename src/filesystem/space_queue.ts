@@ -75,6 +75,8 @@ export class SpaceQueue {
 
   /** Space has been freed, or may have been: whoever fits goes on, in the order in which they came. */
   relieve(): void {
+    // The next crossing is one, although nobody may look before it.
+    if (this.#core.space.excess("high") <= 0) this.#above = false;
     this.#recalls?.feed();
     const waiting = this.waiting().sort((a, b) => a.sinceMs - b.sinceMs);
     for (const parking of waiting) {

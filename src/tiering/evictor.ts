@@ -276,15 +276,16 @@ export class Evictor {
     const space = await this.#spaceAfter(before.used - run.freed);
     this.#running = run.limit === "max_per_run" && space.used > space.low;
     const missing = run.toFree - run.freed;
-    const lacking = space.used > space.high || space.waiting > 0 ||
-      space.diskFree < (space.minFree ?? 0);
-    const short = missing > 0 && lacking;
+    const above = space.used > space.high || space.diskFree < (space.minFree ?? 0);
+    const short = missing > 0 && (above || space.waiting > 0);
     // The next run goes on by itself.
     this.#uploader.setPressure(short && !this.#running);
     if (!short) {
       this.#straining = false;
       this.#needed = missing > 0 ? 0 : this.#needed;
       this.#report.obstacles = undefined;
+      // Somebody has taken as much again meanwhile: crossing the mark is told once, so nobody will say so.
+      if (above && !before.keepsAll) this.#wakeup.call();
       return;
     }
     const statistics = await filesystem.call("statistics", {});

@@ -5,6 +5,7 @@
  *     await using mount = await ScratchMount.create();
  *     await mount.sh("echo hello > file && cat file");
  */
+import { until } from "./until.ts";
 import { requireCode, run, type RunOptions, type RunResult, runZero } from "./zero_process.ts";
 
 export interface ScratchOptions {
@@ -93,8 +94,12 @@ export class ScratchMount {
     return result;
   }
 
-  unmount(...more: string[]): Promise<RunResult> {
-    return this.zeroOk(["unmount", ...more, this.mountpoint]);
+  /** Unmounts, and waits until the daemon has left, too: it writes to the cache until its end. */
+  async unmount(...more: string[]): Promise<RunResult> {
+    const pid = this.daemonPid();
+    const result = await this.zeroOk(["unmount", ...more, this.mountpoint]);
+    if (pid !== undefined) await processGone(pid);
+    return result;
   }
 
   /** Runs a shell script in the mount; fails unless it ends with `code` (0). Returns its output. */
@@ -154,7 +159,8 @@ export class ScratchMount {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const pid = this.daemonPid();
+    // One that has given its lock back may not have left yet.
+    const pid = this.daemonPid() ?? this.#lastPid;
     // Others than our own, too: a test may have seen a mount succeed that should have been refused.
     for (const mountpoint of zeroMountsBelow(this.directory)) {
       await this.zero(["unmount", "--no-flush", mountpoint], { timeoutMs: CLEANUP_TIMEOUT_MS });
@@ -188,9 +194,15 @@ function readIfThere(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
+}
+
+/** No such file; or, below /proc, no such process any more, though it was there when the file was opened. */
+function isGone(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound ||
+    (error instanceof Error && /No such process/.test(error.message));
 }
 
 /** The connection number of a mount, from the mount table; the mount itself is not touched. */
@@ -212,15 +224,31 @@ function isOurDaemon(pid: number): boolean {
   return readIfThere(`/proc/${pid}/cmdline`)?.includes("--daemon-child") ?? false;
 }
 
-/** Waits until a process has ended (zombies of others count as ended). */
-export async function processGone(pid: number): Promise<void> {
-  const deadline = performance.now() + GONE_MS;
-  while (performance.now() < deadline) {
-    const status = readIfThere(`/proc/${pid}/stat`);
-    if (status === undefined || / [ZX] /.test(status.slice(status.lastIndexOf(")")))) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/** Whether all threads of a process that are left are in one of these states (proc(5)). */
+function threadsAre(pid: number, states: string): boolean {
+  try {
+    return [...Deno.readDirSync(`/proc/${pid}/task`)].every(({ name }) => {
+      const status = readIfThere(`/proc/${pid}/task/${name}/stat`);
+      return status === undefined || states.includes(status[status.lastIndexOf(")") + 2]);
+    });
+  } catch (error) {
+    if (isGone(error)) return true;
+    throw error;
   }
-  throw new Error(`process ${pid} did not end`);
+}
+
+/** Stops a process, and waits until each of its threads has come to rest. */
+export async function stopProcess(pid: number): Promise<void> {
+  Deno.kill(pid, "SIGSTOP");
+  await until(`process ${pid} stands still`, () => threadsAre(pid, "TZX"));
+}
+
+/**
+ * Waits until a process has ended, with all its threads: one that waits for a slow disk outlives the others
+ * of a killed process, and holds what that had open, its lock among it. (Zombies of others count as ended.)
+ */
+export async function processGone(pid: number): Promise<void> {
+  await until(`process ${pid} has ended`, () => threadsAre(pid, "ZX"), { timeoutMs: GONE_MS });
 }
 
 /** A small disk of its own: an ext4 image on a loop device, mounted below a temporary directory. */

@@ -49,6 +49,18 @@ lawTest("a writer at the hard mark goes on as soon as something is evicted", (fi
   assertDone(written);
 }, tight);
 
+lawTest("a mark that is crossed again before anybody looked was not told of again", (fixture) => {
+  const told = () => fixture.engine.events.filter(({ event }) => event === "pressure").length;
+  const other = fixture.saved("other", data(1, 4 * CHUNK));
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 3 * CHUNK));
+  assert.equal(told(), 1);
+  fixture.engine.evict(other);
+  fixture.work();
+  fixture.write(file, 3 * CHUNK, data(2, 4 * CHUNK));
+  assert.equal(told(), 2);
+}, tight);
+
 lawTest("a writer that waits for the space of a recall gets ENOSPC, not EIO", (fixture) => {
   const inode = fixture.evicted("old", data(1, CHUNK));
   const full = fixture.create("full");

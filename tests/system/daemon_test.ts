@@ -1,6 +1,7 @@
 /** How the daemon starts, refuses and stops, seen from outside. */
 import assert from "node:assert/strict";
 import { isMounted, processGone, ScratchMount } from "../harness/scratch_mount.ts";
+import { until } from "../harness/until.ts";
 import { run } from "../harness/zero_process.ts";
 
 interface Status {
@@ -10,6 +11,9 @@ interface Status {
   classes: Record<string, number>;
   settings: { name: string; origin: string }[];
 }
+
+/** What is written stays dirty until a command asks for it to be uploaded. */
+const env = { ZERO_UPLOAD_AFTER: "1h", ZERO_UPLOAD_DEADLINE: "2h" };
 
 const status = (mount: ScratchMount) => mount.json<Status>(["status", mount.mountpoint]);
 
@@ -89,6 +93,19 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   });
 }
 
+Deno.test("a daemon that was still ending took away the control socket of the one after it", async () => {
+  await using mount = await ScratchMount.create();
+  const first = mount.daemonPid()!;
+  // Whoever asks nothing keeps it waiting for a while at its end.
+  const idle = await Deno.connect({ transport: "unix", path: `${mount.cache}/control.sock` });
+  await mount.zeroOk(["unmount", mount.mountpoint]);
+  await mount.mount();
+  await processGone(first);
+  idle.close();
+  assert.notEqual((await status(mount)).pid, first);
+  await mount.unmount();
+});
+
 Deno.test("an unmount by hand ends the daemon, and the next mount finds everything", async () => {
   await using mount = await ScratchMount.create();
   await mount.sh("echo kept > file");
@@ -146,13 +163,16 @@ Deno.test("a mount begins offline where its store is away, and uploads when it i
   );
   await mount.zeroOk(["sync", mount.mountpoint], { code: 4 });
   await Deno.rename(away, mount.storeDirectory);
-  while ((await status(mount)).state !== "mounted") await mount.sh("sleep 0.2");
+  // It is asked for ever more seldom.
+  await until("the store is used", async () => (await status(mount)).state === "mounted", {
+    timeoutMs: 90_000,
+  });
   await mount.zeroOk(["sync", mount.mountpoint]);
   assert.equal((await status(mount)).unsafe.files, 0);
 });
 
 Deno.test("names that are not UTF-8 print as \\xNN, and are understood so", async () => {
-  await using mount = await ScratchMount.create();
+  await using mount = await ScratchMount.create({ env });
   await mount.sh("printf content > \"$(printf 'a\\377b')\"");
   const { stdout } = await mount.zeroOk(["ls", mount.mountpoint]);
   assert.match(stdout, /\/a\\xffb\n/);
@@ -161,7 +181,7 @@ Deno.test("names that are not UTF-8 print as \\xNN, and are understood so", asyn
 });
 
 Deno.test("the status accounts for every byte and says where settings come from", async () => {
-  await using mount = await ScratchMount.create({ mountArguments: ["--disk-target", "1GiB"] });
+  await using mount = await ScratchMount.create({ mountArguments: ["--disk-target", "1GiB"], env });
   await mount.sh("head -c 100000 /dev/urandom > file");
   const { classes, settings } = await status(mount);
   const { total, ...parts } = classes;

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { ScratchMount } from "../harness/scratch_mount.ts";
 
+/** What is written stays dirty until a command asks for it to be uploaded. */
+const env = { ZERO_UPLOAD_AFTER: "1h", ZERO_UPLOAD_DEADLINE: "2h" };
+
 interface ListedFile {
   path: string;
   type: string;
@@ -39,7 +42,7 @@ Deno.test("what was unmounted comes back at the next mount, names and content", 
 });
 
 Deno.test("an unmount without flush says what is not safe, with exit code 5, and loses nothing", async () => {
-  await using mount = await ScratchMount.create();
+  await using mount = await ScratchMount.create({ env });
   await mount.sh("echo precious > file");
   const result = await mount.zeroOk(["unmount", "--no-flush", mount.mountpoint], { code: 5 });
   assert.match(result.stdout, /1 file .*not yet in the bucket/);

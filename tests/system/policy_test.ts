@@ -1,6 +1,6 @@
 /** What a policy does on a mount, seen from outside. */
 import assert from "node:assert/strict";
-import { ScratchMount } from "../harness/scratch_mount.ts";
+import { ScratchMount, stopProcess } from "../harness/scratch_mount.ts";
 import { until } from "../harness/until.ts";
 
 interface Status {
@@ -143,8 +143,8 @@ Deno.test("a preview works while the daemon is stopped, and leaves the databases
     }
     return sums;
   };
-  Deno.kill(pid, "SIGSTOP");
   try {
+    await stopProcess(pid);
     const before = await databases();
     const planned = await check(mount, 10, "--policy", next);
     assert.ok(planned.totals.evict.files > 0);

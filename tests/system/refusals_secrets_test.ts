@@ -108,7 +108,13 @@ for (const place of ["the environment", "a private file"] as const) {
     const { store, cache, mountpoint } = mount;
     const results = [
       await mount.zeroOk(["mount", "--store", store, "--cache", cache, mountpoint], {
-        env: { ...env, ZERO_RECALL_TIMEOUT: "2s" },
+        // Nothing is uploaded of its own accord: what is written last is dirty at the end.
+        env: {
+          ...env,
+          ZERO_RECALL_TIMEOUT: "2s",
+          ZERO_UPLOAD_AFTER: "1h",
+          ZERO_UPLOAD_DEADLINE: "2h",
+        },
       }),
     ];
     await mount.sh("echo content > file");

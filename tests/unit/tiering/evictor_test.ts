@@ -199,6 +199,22 @@ Deno.test("bytes that are still being unlinked are not freed twice", async () =>
   });
 });
 
+Deno.test("what others took while files left kept the cache above its mark for a minute: it is told only once", async () => {
+  await withEngine(async (fixture) => {
+    const { clock, filesystem } = fixture;
+    await fill(fixture, 30);
+    setMarks(fixture, { high: 20, low: 15 });
+    let taken = false;
+    filesystem.before("evict", () => {
+      if (!taken) filesystem.reserved += 15 * CHUNK;
+      taken = true;
+    });
+    pressure(fixture);
+    await clock.advance(seconds(5));
+    assert.equal(resident(fixture), 15);
+  });
+});
+
 Deno.test("evicting named files uploads what is dirty first, and says why others stay", async () => {
   await withEngine(async ({ clock, random, filesystem, engine }) => {
     for (const inode of [2, 3, 4]) filesystem.write(inode, random.bytes(CHUNK));
