@@ -103,7 +103,12 @@ function paced(context: Context): (progress: ControlProgress) => void {
 async function upload(
   mount: Mount,
   inodes: number[] | "all",
-  options: { signal: AbortSignal; progress: (progress: ControlProgress) => void },
+  options: {
+    signal: AbortSignal;
+    progress: (progress: ControlProgress) => void;
+    /** As the engine's. */
+    onUploaded?: () => Promise<void>;
+  },
 ): Promise<void> {
   const impatience = new AbortController();
   let troubleSinceMs: number | undefined;
@@ -123,7 +128,7 @@ async function upload(
     );
   };
   const signal = AbortSignal.any([options.signal, impatience.signal]);
-  await mount.engine.sync({ inodes, signal, onProgress });
+  await mount.engine.sync({ inodes, signal, onProgress, onUploaded: options.onUploaded });
 }
 
 async function sync(
@@ -134,23 +139,26 @@ async function sync(
   mount.requireOnline("nothing can be uploaded now");
   const { signal } = context;
   const progress = paced(context);
+  let unsafe: UnsafeReport = { files: 0, bytes: 0, etaMs: undefined };
   if (path === undefined || path.length === 0) {
-    await upload(mount, "all", { signal, progress });
-    return { unsafe: await mount.unsafe() };
+    const onUploaded = async () => void (unsafe = await mount.unsafe());
+    await upload(mount, "all", { signal, progress, onUploaded });
+    return { unsafe };
   }
   const place = await placeAt(mount.filesystem, path);
   const inodes = new Set<number>();
   for await (const { residency } of filesBelow(mount.filesystem, place, signal)) {
     if (residency.dirty) inodes.add(residency.inode);
   }
-  await upload(mount, [...inodes], { signal, progress });
-  const unsafe: UnsafeReport = { files: 0, bytes: 0, etaMs: undefined };
-  for (const inode of inodes) {
-    const left = await mount.filesystem.call("residency", { inode });
-    if (left?.dirty !== true) continue;
-    unsafe.files++;
-    unsafe.bytes += left.localBytes;
-  }
+  const onUploaded = async () => {
+    for (const inode of inodes) {
+      const left = await mount.filesystem.call("residency", { inode });
+      if (left?.dirty !== true) continue;
+      unsafe.files++;
+      unsafe.bytes += left.localBytes;
+    }
+  };
+  await upload(mount, [...inodes], { signal, progress, onUploaded });
   return { unsafe };
 }
 

@@ -149,6 +149,7 @@ export class Engine {
   async sync(options: SyncOptions): Promise<SyncResult> {
     const signal = this.#with(options.signal);
     const result = await this.#upload({ ...options, signal });
+    await options.onUploaded?.();
     if (this.shipper !== undefined) await this.#ship(this.shipper, { ...options, signal });
     return result;
   }

@@ -26,6 +26,11 @@ export interface SyncOptions {
   inodes: number[] | "all";
   signal: AbortSignal;
   onProgress?: (progress: SyncProgress) => void;
+  /**
+   * Called when uploads are over, before metadata is shipped. What is safe then the bucket knows at the
+   * end; what is saved later, perhaps not yet.
+   */
+  onUploaded?: () => Promise<void>;
 }
 
 export interface SyncResult {

@@ -383,9 +383,9 @@ export class CareFixture {
     return data;
   }
 
-  sync() {
+  sync(options: { onUploaded?: () => Promise<void> } = {}) {
     const signal = new AbortController().signal;
-    return this.#untilDone(this.engine.sync({ inodes: "all", signal }));
+    return this.#untilDone(this.engine.sync({ inodes: "all", signal, ...options }));
   }
 
   evict(inodes: number[]) {

@@ -268,3 +268,19 @@ Deno.test("what garbage collection had taken away after the recovered state was 
     });
   });
 });
+
+Deno.test("what was saved while metadata was shipped was called safe, and the bucket did not know it", async () => {
+  await withFixture(async (fixture) => {
+    const { engine } = fixture;
+    fixture.write("file", data(CHUNK, 1));
+    const told: Record<string, number>[] = [];
+    const look = async () => {
+      const { unsafeFiles } = await engine.status();
+      told.push({ unsafeFiles, objects: engine.shipper!.report().objects });
+    };
+    // What is safe is counted before metadata is read.
+    await fixture.sync({ onUploaded: look });
+    await look();
+    assert.deepEqual(told, [{ unsafeFiles: 0, objects: 0 }, { unsafeFiles: 0, objects: 1 }]);
+  });
+});
