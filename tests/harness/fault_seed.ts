@@ -1,13 +1,22 @@
-/** The seed of a test that injects faults: ZERO_SEED replays one; and how big the test is. */
+/**
+ * The seed of a test that injects faults, and how big the test is. At CI size the seed is always the same,
+ * so that no run fails by chance; with ZERO_SOAK=1 it is a fresh one. ZERO_SEED replays one.
+ */
 import { SeededRandom } from "./seeded_random.ts";
 
 /** ZERO_SOAK=1: full size. */
 export const soak = Deno.env.get("ZERO_SOAK") === "1";
 
+/** What ZERO_SEED says; otherwise always the same at CI size, and undefined at full size. */
+export const givenSeed = Deno.env.has("ZERO_SEED")
+  ? Number(Deno.env.get("ZERO_SEED"))
+  : soak
+  ? undefined
+  : 1;
+
 /** Randomness for a test, with its seed printed so that it can be replayed. */
 export function faultRandom(what: string): SeededRandom {
-  const given = Deno.env.get("ZERO_SEED");
-  const seed = given === undefined ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(given);
+  const seed = givenSeed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   console.log(`${what}: ZERO_SEED=${seed}${soak ? " ZERO_SOAK=1" : ""} replays this`);
   return new SeededRandom(seed);
 }

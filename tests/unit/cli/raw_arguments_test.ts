@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { RawArguments } from "../../../src/cli/raw_arguments.ts";
 import { parseName, printName, splitPath } from "../../../src/domain/name_text.ts";
 

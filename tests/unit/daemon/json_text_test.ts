@@ -1,6 +1,6 @@
 /** Documents that are printed in pieces are the ones that JSON.stringify makes. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { first, jsonLines, JsonList, printJson } from "../../../src/daemon/json_text.ts";
 
 Deno.test("a document with long lists is printed as JSON.stringify prints it, in pieces", () => {

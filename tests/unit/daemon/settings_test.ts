@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { UserError } from "../../../src/domain/errors.ts";
 import { GiB, MiB } from "../../../src/domain/units.ts";
 import {

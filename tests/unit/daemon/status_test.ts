@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import type { FilesystemReport } from "../../../src/filesystem/protocol.ts";
 import { byteClasses } from "../../../src/daemon/status.ts";
 

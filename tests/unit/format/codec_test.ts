@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { chunkId, Codec, decodeChunk, encodeChunk, isAllZero } from "../../../src/format/codec.ts";
 import { hex } from "../../../src/runtime/random.ts";
 import { SeededRandom } from "../../harness/seeded_random.ts";

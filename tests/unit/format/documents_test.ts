@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { decodeDescriptor, encodeDescriptor } from "../../../src/format/descriptor.ts";
 import { FormatError } from "../../../src/format/format_error.ts";
 import { epochText, metadataKey, packIdOfKey, packKey } from "../../../src/format/keys.ts";

@@ -1,7 +1,7 @@
 /** Encrypted packs, metadata objects and descriptors: fixed vectors, and every way to tamper with them. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { chunkId, Codec, decodeChunk, encodeChunk } from "../../../src/format/codec.ts";
 import {
   checkSeal,

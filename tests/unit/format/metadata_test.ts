@@ -1,6 +1,6 @@
 /** Records, objects and manifests of the metadata: round trips, and what a reader refuses. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { type MetadataRecord, RecordTable } from "../../../src/domain/metadata_rows.ts";
 import { ByteReader } from "../../../src/format/byte_reader.ts";
 import { ByteWriter } from "../../../src/format/byte_writer.ts";

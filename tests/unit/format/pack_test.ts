@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { chunkId, Codec, decodeChunk, encodeChunk } from "../../../src/format/codec.ts";
 import { FormatError } from "../../../src/format/format_error.ts";
 import { Footer, FOOTER_BYTES, Header, HEADER_BYTES } from "../../../src/format/pack_layout.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { FormatError } from "../../../src/format/format_error.ts";
 import { parseRecoveryKey, printRecoveryKey } from "../../../src/format/recovery_key.ts";
 import {

@@ -3,11 +3,10 @@
  * or not at all, and never looks behind the request. Replay with the seed that fast-check prints.
  */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { Session } from "../../../src/fuse/session.ts";
 import { KernelSimulator } from "../../harness/kernel_simulator.ts";
 import { MemoryFilesystem } from "../../harness/memory_filesystem.ts";
-import { runs } from "../../harness/runs.ts";
 
 /** A device that replays requests and notes which uniques were answered how. */
 function fuzzed(acl: boolean) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import {
   namesOfKey,
   objectOfName,
@@ -7,7 +7,6 @@ import {
 } from "../../../src/object_store/directory_paths.ts";
 import { compareKeys, keyFault } from "../../../src/object_store/keys.ts";
 import { StoreError } from "../../../src/object_store/object_store.ts";
-import { runs } from "../../harness/runs.ts";
 
 const versionId = "0".repeat(31) + "a";
 const text = fc.string({ unit: "binary", maxLength: 60 });

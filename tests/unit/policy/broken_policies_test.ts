@@ -1,8 +1,7 @@
 /** Sixty-odd broken policies: each yields its error where it stands, with an excerpt and a way out. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { loadPolicy } from "../../../src/policy/load.ts";
-import { runs } from "../../harness/runs.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 const load = (text: string) => loadPolicy(text, { file: "p.yaml", now: NOW });

@@ -1,6 +1,6 @@
 /** Explanations name every rule that was tried, and what happens when; diffs name what changes. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import { diffPlans } from "../../../src/policy/diff.ts";
 import { explain, renderExplanation } from "../../../src/policy/explain.ts";
@@ -9,7 +9,6 @@ import { Rules } from "../../../src/policy/outcome.ts";
 import { plan } from "../../../src/policy/plan.ts";
 import { queueKey, timeline } from "../../../src/policy/timeline.ts";
 import { anyFile, anyPolicy, CHUNK, DAY, file, HOUR, NOW, policyOf, usage } from "./helpers.ts";
-import { runs } from "../../harness/runs.ts";
 
 const POLICY = `evict: { min_residence: 1h }
 rules:

@@ -1,6 +1,6 @@
 /** Matching: globs on names of any bytes, terms, not, first match; and what covers what. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { printName } from "../../../src/domain/name_text.ts";
 import { covers, globCovers } from "../../../src/policy/cover.ts";
 import type { FileFacts } from "../../../src/policy/facts.ts";
@@ -12,7 +12,6 @@ import {
 } from "../../../src/policy/glob.ts";
 import { compileMatch, flipsOf, matches } from "../../../src/policy/match.ts";
 import { DAY, file, HOUR, NOW, policyOf } from "./helpers.ts";
-import { runs } from "../../harness/runs.ts";
 
 /** Whether a rule with these terms matches the file. */
 function matched(terms: string, facts: FileFacts, now = NOW): boolean {

@@ -1,6 +1,6 @@
 /** What every plan promises, for any files, any policy and any disk. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import type { FileFacts, Usage } from "../../../src/policy/facts.ts";
 import type { Policy } from "../../../src/policy/model.ts";
@@ -10,7 +10,6 @@ import { type Plan, plan, planOf as planOfSurvey } from "../../../src/policy/pla
 import { Survey } from "../../../src/policy/survey.ts";
 import { straightforwardPlan } from "../../harness/straightforward_plan.ts";
 import { anyFile, anyPolicy, NOW, usage } from "./helpers.ts";
-import { runs } from "../../harness/runs.ts";
 
 interface World {
   facts: FileFacts[];

@@ -1,10 +1,9 @@
 /** The engine's planner takes what the plan says, from queues that an index can hold. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import type { FactsRow } from "../../../src/metadata/facts_table.ts";
 import { UsageClass } from "../../../src/metadata/schema.ts";
-import { runs } from "../../harness/runs.ts";
 import { judge } from "../../../src/policy/judge.ts";
 import { ActivePolicy } from "../../../src/tiering/active_policy.ts";
 import type { Choice } from "../../../src/policy/decision.ts";

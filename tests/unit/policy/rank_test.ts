@@ -1,12 +1,11 @@
 /** The rank is one number per file, and orders them as the formula with the time in it does. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { cooled, heatAfterUse } from "../../../src/domain/heat.ts";
 import { GiB, MiB } from "../../../src/domain/units.ts";
 import type { Weights } from "../../../src/policy/model.ts";
 import { rankOf, recallCost, scoreAt } from "../../../src/policy/rank.ts";
 import { DAY, NOW } from "./helpers.ts";
-import { runs } from "../../harness/runs.ts";
 
 const anyRanked = fc.record({
   size: fc.oneof(fc.nat(10_000), fc.nat(GiB), fc.integer({ min: 0, max: 2 ** 45 })),

@@ -1,6 +1,6 @@
 /** Readers by name, timetables over days and midnight. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import { compileReaders, ReaderClass, readerClass } from "../../../src/policy/readers.ts";
 import { bandwidthAt, localTime, minutesToChange } from "../../../src/policy/timetable.ts";

@@ -1,6 +1,6 @@
 /** Replays: known small examples, and agreement with a plain, slow way to compute the same. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { heatAfterUse } from "../../../src/domain/heat.ts";
 import { MiB } from "../../../src/domain/units.ts";
 import type { FileFacts } from "../../../src/policy/facts.ts";
@@ -17,7 +17,6 @@ import {
 } from "../../../src/policy/replay.ts";
 import { type TraceEvent, TraceKind } from "../../../src/policy/trace.ts";
 import { anyPolicy, CHUNK, DAY, file, HOUR, NOW, policyOf } from "./helpers.ts";
-import { runs } from "../../harness/runs.ts";
 
 const read = (inode: number, about: Partial<TraceEvent> = {}): TraceEvent => ({
   timeMs: NOW,

@@ -1,6 +1,6 @@
 /** The trace keeps the newest accesses in a ring of fixed size, exactly. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { UserError } from "../../../src/domain/errors.ts";
 import type { ReaderClass } from "../../../src/policy/readers.ts";
 import {

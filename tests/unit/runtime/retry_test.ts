@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import { backoffDelayMs, checkBudget, retry } from "../../../src/runtime/retry.ts";
 import { SeededRandom } from "../../harness/seeded_random.ts";
 import { SimulatedClock } from "../../harness/simulated_clock.ts";

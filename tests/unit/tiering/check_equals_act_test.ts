@@ -1,6 +1,6 @@
 /** What `zero policy check` shows and what the engine then does, file by file. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc from "../../harness/properties.ts";
 import type { FactsRow } from "../../../src/metadata/facts_table.ts";
 import type { Usage } from "../../../src/policy/facts.ts";
 import { plan } from "../../../src/policy/plan.ts";
