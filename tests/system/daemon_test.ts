@@ -99,7 +99,13 @@ Deno.test("a daemon that was still ending took away the control socket of the on
   // Whoever asks nothing keeps it waiting for a while at its end.
   const idle = await Deno.connect({ transport: "unix", path: `${mount.cache}/control.sock` });
   await mount.zeroOk(["unmount", mount.mountpoint]);
-  await mount.mount();
+  // It may have left by now, where this process was late.
+  await run("kill", ["-STOP", `${first}`]);
+  try {
+    await mount.mount();
+  } finally {
+    await run("kill", ["-CONT", `${first}`]);
+  }
   await processGone(first);
   idle.close();
   assert.notEqual((await status(mount)).pid, first);
