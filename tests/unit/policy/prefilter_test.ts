@@ -1,11 +1,10 @@
 /** What a rule asks for at least: nothing that it matches is ever without it. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import fc, { runs } from "../../harness/properties.ts";
 import { printName } from "../../../src/domain/name_text.ts";
 import type { NamePattern, NameTest } from "../../../src/domain/prefilter.ts";
 import { compileGlob, globProblem } from "../../../src/policy/glob.ts";
 import { prefilterOf } from "../../../src/policy/prefilter.ts";
-import { runs } from "../../harness/runs.ts";
 
 const accounts = { uids: () => [], gids: () => [] };
 const of = (about: Parameters<typeof prefilterOf>[0]) =>
