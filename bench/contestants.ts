@@ -1,7 +1,7 @@
 /** Who is measured: a directory each, and as whom its programs run. Owns the mounts that it makes. */
 import { run, zeroExecutable } from "../tests/harness/zero_process.ts";
 import type { ScratchMount } from "../tests/harness/scratch_mount.ts";
-import { SimulatorProcess } from "../tests/harness/simulator_process.ts";
+import { ensureSwift, startSwift } from "../tests/harness/swift_server.ts";
 
 export interface Contestant {
   readonly name: string;
@@ -45,31 +45,43 @@ export async function openPeer(
         ...["--cache-dir", `${home}/cache`, "--config", "/dev/null"],
       ]);
       return peer(name, directory);
-    case "s3fs": {
-      const server = await SimulatorProcess.start({
-        keyId: "000000000000000000000001",
-        applicationKey: "K000000000000000000000000000001",
-      });
-      const keys = `${home}/keys`;
-      await Deno.writeTextFile(keys, "000000000000000000000001:K000000000000000000000000000001\n", {
-        mode: 0o600,
-      });
-      const { endpoint, bucket } = server.address;
-      await mounted("s3fs", directory, [
-        ...[bucket, directory, "-o", `url=${endpoint}`, "-o", "use_path_request_style"],
-        ...["-o", `passwd_file=${keys}`, "-o", `use_cache=${home}/cache`],
-      ]);
-      return peer(name, directory, () => server[Symbol.asyncDispose]());
-    }
+    case "s3fs":
+      return await s3fs(home, directory);
   }
   throw new Error(`--peers: ${name} is none of unprivileged, bindfs, rclone, s3fs`);
 }
 
-async function mounted(command: string, directory: string, args: string[]): Promise<void> {
+/** Over Swift, since s3fs asks for lists of objects in a way that only old servers know. */
+async function s3fs(home: string, directory: string): Promise<Contestant & AsyncDisposable> {
+  const why = await ensureSwift();
+  if (why !== undefined) throw new Error(why);
+  const server = await startSwift();
+  try {
+    const { endpoint, region, keyId, applicationKey } = server;
+    const bucket = await server.createBucket();
+    const args = [
+      ...[bucket, directory, "-o", `url=${endpoint}`, "-o", "use_path_request_style"],
+      ...["-o", `endpoint=${region}`, "-o", `use_cache=${home}/cache`],
+    ];
+    const env = { AWSACCESSKEYID: keyId, AWSSECRETACCESSKEY: applicationKey };
+    await mounted("s3fs", directory, args, env);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return peer("s3fs", directory, () => server.stop());
+}
+
+async function mounted(
+  command: string,
+  directory: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<void> {
   if ((await run("sh", ["-c", `command -v ${command}`])).code !== 0) {
     throw new Error(`${command} is not installed`);
   }
-  const result = await run(command, args);
+  const result = await run(command, args, { env });
   if (result.code !== 0) throw new Error(`${command} does not mount: ${result.stderr}`);
   // Some say that all is well, and give up in the background.
   for (let waited = 0; (await run("mountpoint", ["-q", directory])).code !== 0; waited++) {
