@@ -415,6 +415,9 @@ export class CareFixture {
     this.core.inodes.flush(Infinity);
     this.core.usage.flush();
     this.turn();
+    // As the isolate does at a clean end.
+    this.filesystem.reaper.unlinks.hurry();
+    this.turn();
     this.content.closeAll();
     this.database.close({ clean });
   }
