@@ -3,6 +3,7 @@
  * the next goes on from there; what it finds damaged is marked in the rows.
  */
 import { z } from "zod";
+import { invariant } from "../domain/errors.ts";
 import type { Secrets } from "../format/secrets.ts";
 import type { MetadataDatabase } from "../metadata/database.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
@@ -15,7 +16,7 @@ import { cacheLayout } from "./cache_layout.ts";
 import type { DeepRequest } from "./care_requests.ts";
 import { KeyFile } from "./key_file.ts";
 import { LIMITS } from "./limits.ts";
-import { readWrappedKeys } from "./wrapped_keys.ts";
+import { putBytes, readWrappedKeys } from "./wrapped_keys.ts";
 
 export interface FsckRun {
   cache: string;
@@ -70,6 +71,11 @@ function keysOf({ cache, store }: FsckRun): KeyObjects | undefined {
   return {
     fileSystem: copy.descriptor.fileSystem,
     read: async () => "skipped" in store ? [] : await readWrappedKeys(store),
+    kept: copy.wrapped,
+    put: async (bytes) => {
+      invariant(!("skipped" in store), "a key is put into a bucket that was left out");
+      return (await putBytes(store, { bytes: new Uint8Array(bytes), random: systemRandom })).key;
+    },
   };
 }
 

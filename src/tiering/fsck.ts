@@ -15,7 +15,7 @@ import {
 import { IntegrityRepairs } from "../metadata/integrity_repairs.ts";
 import type { ObjectStore } from "../object_store/object_store.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
-import { checkKeys, type KeyObjects, skipKeys } from "./fsck_keys.ts";
+import { checkKeys, type KeyObjects, restoreKey, skipKeys } from "./fsck_keys.ts";
 import { checkContent, type ContentFaults } from "./fsck_content.ts";
 import { type DeepOptions, verifyPacks } from "./fsck_deep.ts";
 import { verifyLocal } from "./fsck_local.ts";
@@ -52,6 +52,7 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
   if (!options.repair || first.builder.report.problems === 0) return first.builder.report;
   const { report } = first.builder;
   report.repaired.push(...repair(options.database, first));
+  if (first.keyless) report.repaired.push(...await restoreKey(options.keys!));
   const second = await checkOnce({ ...options, deep: undefined });
   report.left = second.builder.report.problems + (report.deep?.damaged ?? 0) +
     (report.local?.wrong ?? 0);
@@ -67,6 +68,8 @@ interface Checked {
   builder: ReportBuilder;
   content: ContentFaults;
   metadata: MetadataFinding;
+  /** No wrapped key in the bucket can be used. */
+  keyless: boolean;
 }
 
 async function checkOnce(options: FsckOptions): Promise<Checked> {
@@ -96,13 +99,13 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
   if ("skipped" in store) {
     builder.skip("bucket", "every pack that is referred to is in the bucket", store.skipped);
     if (options.keys !== undefined) skipKeys(builder, store.skipped);
-    return { builder, content, metadata: "usable" };
+    return { builder, content, metadata: "usable", keyless: false };
   }
   onProgress?.("packs in the bucket");
   await checkStore({ store, database, builder, signal });
   onProgress?.("metadata in the bucket");
   const metadata = await checkMetadata({ store, database, builder, deep: options.deep, signal });
-  if (options.keys !== undefined) await checkKeys(options.keys, builder);
+  const keyless = options.keys !== undefined && !await checkKeys(options.keys, builder);
   if (options.deep !== undefined) {
     const check = builder.begin("deep", "every chunk in the bucket has the bytes that its id says");
     builder.report.deep = await verifyPacks({
@@ -119,7 +122,7 @@ async function checkOnce(options: FsckOptions): Promise<Checked> {
       },
     });
   }
-  return { builder, content, metadata };
+  return { builder, content, metadata, keyless };
 }
 
 /** Compares what is here with the ids by which the bucket knows it. */

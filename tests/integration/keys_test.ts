@@ -17,7 +17,7 @@ import { type ObjectStore, StoreError } from "../../src/object_store/object_stor
 import { openObjectStore } from "../../src/object_store/open_store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { hex, systemRandom } from "../../src/runtime/random.ts";
-import { checkKeys } from "../../src/tiering/fsck_keys.ts";
+import { checkKeys, restoreKey } from "../../src/tiering/fsck_keys.ts";
 import { ReportBuilder } from "../../src/tiering/fsck_report.ts";
 import { startB2Simulator } from "../harness/b2_simulator.ts";
 
@@ -374,5 +374,19 @@ Deno.test("a check names wrapped keys that are damaged or of another file system
       await store.delete(key, versionId);
     }
     assert.match((await faults()).join("\n"), /^no wrapped key can be used/);
+
+    // What a cache has kept is put back, unless it is no key of this file system.
+    const put = async (kept: Uint8Array) => {
+      await store.put("keys/again", kept);
+      return "keys/again";
+    };
+    for (const kept of [undefined, damaged, bytes.subarray(1)]) {
+      const read = () => readWrappedKeys(store);
+      assert.deepEqual(await restoreKey({ fileSystem, read, kept, put }), []);
+    }
+    const read = () => readWrappedKeys(store);
+    const [done] = await restoreKey({ fileSystem, read, kept: bytes, put });
+    assert.match(done, /^keys: keys\/again was put back/);
+    assert.deepEqual(await faults(), []);
   });
 });

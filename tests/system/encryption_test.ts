@@ -88,7 +88,10 @@ Deno.test("an encrypted file system shows nothing in its bucket, and comes back 
   const keyless = await fsck();
   assert.equal(keyless.code, 1, keyless.stderr);
   assert.match(keyless.stdout, /no wrapped key can be used.*zero key passphrase/);
-  await Deno.rename(`${directory}/keys`, keys);
+  // The cache has kept it, and a repair puts it back.
+  const repaired = await mount.zeroOk(["fsck", "--repair", "--cache", cache]);
+  assert.match(repaired.stdout, /keys\/[0-9a-f]{32} was put back/);
+  assert.match((await fsck()).stdout, /^ok +the bucket holds the key/m);
   const seen = await run("grep", ["-rlE", "canary7", storeDirectory]);
   assert.equal(seen.stdout, "", "no object holds a name or content");
   const told = await run("grep", ["-rl", "canary7passphrase", cache]);
