@@ -11,14 +11,16 @@ import type { DiskHelperStart } from "./disk_messages.ts";
 import type {
   CommandMessage,
   IsolateMessage,
+  IsolateMessages,
   IsolateStart,
+  PlainCommand,
   PlainError,
 } from "./isolate_messages.ts";
 import type { FilesystemIsolate, FilesystemIsolateOptions } from "./port.ts";
 import type { Commands, FilesystemEvent } from "./protocol.ts";
 
 interface Waiting {
-  /** What is lent until the answer is there. */
+  /** What is lent until the answer is there: the message, which others may share, and bytes. */
   lent: Uint8Array[];
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
@@ -32,6 +34,8 @@ class IsolateClient implements FilesystemIsolate {
   readonly #wake: number;
   readonly #workers: Worker[];
   readonly #waiting = new Map<number, Waiting>();
+  /** Asked in this turn: they go together. */
+  #asked: PlainCommand[] = [];
   readonly #listeners = new Set<(event: FilesystemEvent) => void>();
   /** Events that came before anybody listened. */
   #early: FilesystemEvent[] | undefined = [];
@@ -44,7 +48,9 @@ class IsolateClient implements FilesystemIsolate {
     this.#wake = parts.wake;
     this.#workers = parts.workers;
     this.ended = new Promise((resolve) => this.#resolveEnded = resolve);
-    this.#port.onmessage = ({ data }: MessageEvent<IsolateMessage>) => this.#receive(data);
+    this.#port.onmessage = ({ data }: MessageEvent<IsolateMessages>) => {
+      for (const message of data) this.#receive(message);
+    };
     for (const worker of parts.workers) {
       worker.onerror = (event) => {
         event.preventDefault();
@@ -60,27 +66,40 @@ class IsolateClient implements FilesystemIsolate {
     if (this.#over !== undefined) return Promise.reject(gone());
     const id = this.#next++;
     const { bytes, rest } = lendable(argument);
-    // A copy of its own: a Buffer may be a part of a pool that is written on.
-    const small = new Uint8Array(serialize(rest));
-    const message: CommandMessage = {
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { lent: bytes === undefined ? [] : [bytes], resolve, reject });
+    });
+    this.#asked.push({
       id,
       command,
-      address: addressOf(small),
-      length: small.length,
+      argument: rest,
       ...(bytes === undefined
         ? {}
         : { bytes: { address: addressOf(bytes), length: bytes.length } }),
-    };
-    const answer = new Promise<unknown>((resolve, reject) => {
-      this.#waiting.set(id, {
-        lent: bytes === undefined ? [small] : [small, bytes],
-        resolve,
-        reject,
-      });
     });
+    // A message costs each side tens of microseconds, whatever it holds.
+    if (this.#asked.length === 1) queueMicrotask(() => this.#send(this.#asked.splice(0)));
+    return answer as Promise<Commands[K][1]>;
+  }
+
+  #send(asked: PlainCommand[]): void {
+    if (this.#over !== undefined) return;
+    let small: Uint8Array<ArrayBuffer>;
+    try {
+      // A copy of its own: a Buffer may be a part of a pool that is written on.
+      small = new Uint8Array(serialize(asked));
+    } catch (error) {
+      if (asked.length > 1) {
+        for (const each of asked) this.#send([each]);
+      } else {
+        this.#take(asked[0].id)?.reject(error as Error);
+      }
+      return;
+    }
+    for (const { id } of asked) this.#waiting.get(id)?.lent.push(small);
+    const message: CommandMessage = { address: addressOf(small), length: small.length };
     this.#port.postMessage(message);
     libc.signalEventfd(this.#wake);
-    return answer as Promise<Commands[K][1]>;
   }
 
   subscribe(listener: (event: FilesystemEvent) => void): () => void {

@@ -11,14 +11,20 @@ export interface IsolateStart {
 }
 
 /**
- * A command on its way in. Its argument is serialized (node:v8) and lent by address until it is
- * answered: see src/runtime/shared_bytes.ts. `bytes` is the one large field (of `install`), beside it.
+ * Commands on their way in: all that were asked in one turn of the engine, an array of PlainCommand,
+ * serialized (node:v8) and lent by address until the last of them is answered: see
+ * src/runtime/shared_bytes.ts.
  */
 export interface CommandMessage {
-  id: number;
-  command: keyof Commands;
   address: number;
   length: number;
+}
+
+/** `bytes` is the one large field of an argument (of `install`): beside it, by address. */
+export interface PlainCommand {
+  id: number;
+  command: keyof Commands;
+  argument: object;
   bytes?: { address: number; length: number };
 }
 
@@ -30,6 +36,9 @@ export interface PlainError {
   hint?: string;
   exitCode?: number;
 }
+
+/** What goes out together, in order. */
+export type IsolateMessages = IsolateMessage[];
 
 export type IsolateMessage =
   | { kind: "answer"; id: number; result: unknown }

@@ -3,8 +3,6 @@
  * kernel first, then messages, then due timers, then one slice of background work; it sleeps only
  * when nothing of these is left.
  */
-import { deserialize } from "node:v8";
-import { receiveMessageOnPort } from "node:worker_threads";
 import { FsError, InvariantError, UserError } from "../domain/errors.ts";
 import { ContentStore } from "../content/content_store.ts";
 import { SpaceAccountant } from "../content/space_accountant.ts";
@@ -19,7 +17,6 @@ import { VersionTable } from "../metadata/version_table.ts";
 import { bootId } from "../runtime/boot_id.ts";
 import { systemClock } from "../runtime/clock.ts";
 import * as libc from "../runtime/libc.ts";
-import { bytesAt } from "../runtime/shared_bytes.ts";
 import { TimerQueue } from "../runtime/timer_queue.ts";
 import { Anticipation } from "./anticipation.ts";
 import { BacklogWriter } from "./backlog.ts";
@@ -28,15 +25,11 @@ import { ContentSweep } from "./content_sweep.ts";
 import { Core } from "./core.ts";
 import { CrashRepair } from "./crash_repair.ts";
 import { DiskClient } from "./disk_client.ts";
+import { EngineChannel, type ReceivedCommand } from "./engine_channel.ts";
 import { FileTable } from "./file_state.ts";
 import { Filesystem } from "./filesystem.ts";
 import { InodeCache } from "./inode_cache.ts";
-import type {
-  CommandMessage,
-  IsolateMessage,
-  IsolateStart,
-  PlainError,
-} from "./isolate_messages.ts";
+import type { IsolateStart, PlainError } from "./isolate_messages.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import { ParkingLot } from "./parking_lot.ts";
 import { TraceFile } from "./trace_file.ts";
@@ -65,6 +58,7 @@ type End = { how: "unmounted" | "aborted" | "stopped"; error?: string };
 
 export class FilesystemRuntime {
   readonly #start: IsolateStart;
+  readonly #channel: EngineChannel;
   readonly #database: MetadataDatabase;
   readonly #store: ContentStore;
   readonly #core: Core;
@@ -91,6 +85,7 @@ export class FilesystemRuntime {
 
   constructor(start: IsolateStart) {
     this.#start = start;
+    this.#channel = new EngineChannel(start.port);
     const { cacheDirectory, settings, device } = start.options;
     this.#database = MetadataDatabase.open({ directory: cacheDirectory, grouped: true });
     this.#store = new ContentStore(`${cacheDirectory}/content`, { openFiles: CONTENT_FILES_OPEN });
@@ -161,13 +156,9 @@ export class FilesystemRuntime {
     return core;
   }
 
-  #post(message: IsolateMessage): void {
-    this.#start.port.postMessage(message);
-  }
-
   #emit(event: FilesystemEvent): void {
     if (event.event === "defect") this.#commands.defects++;
-    this.#post({ kind: "event", event });
+    this.#channel.post({ kind: "event", event });
   }
 
   #defect(message: string): void {
@@ -197,6 +188,7 @@ export class FilesystemRuntime {
     }
     this.#stopping?.done();
     this.#emit({ event: "ended", ...end });
+    this.#channel.flush();
   }
 
   #begin(): void {
@@ -269,6 +261,7 @@ export class FilesystemRuntime {
       if (reaper.busy) this.#guard(() => reaper.step());
       const more = served === "more" || reaper.busy || this.#messagesWait ||
         this.#anticipation.serve(this.#session);
+      this.#channel.flush();
       this.#poll.wait(more ? 0 : this.#idleMs());
       const woken = (this.#poll.ready(1) & libc.POLL.IN) !== 0;
       if (woken) libc.drainEventfd(this.#start.wake);
@@ -309,36 +302,32 @@ export class FilesystemRuntime {
     const until = systemClock.monotonicMs() + MESSAGES_MS;
     this.#messagesWait = true;
     while (systemClock.monotonicMs() < until) {
-      const received = receiveMessageOnPort(this.#start.port as never) as
-        | { message: CommandMessage }
-        | undefined;
+      const received = this.#channel.take();
       if (received === undefined) {
         this.#messagesWait = false;
         break;
       }
-      this.#command(received.message);
+      // Many questions share one look at the rows, which the commit below ends.
+      if (this.#channel.more) this.#guard(() => this.#database.keepReading());
+      this.#command(received);
       if (this.#stopping !== undefined) return;
     }
     // The engine may look at the database itself.
     this.#guard(() => this.#core.commitIfPossible());
+    this.#channel.flush();
   }
 
-  #command(message: CommandMessage): void {
-    const { id, command } = message;
+  #command({ id, command, argument }: ReceivedCommand): void {
     try {
-      const argument = deserialize(bytesAt(message.address, message.length));
-      if (message.bytes !== undefined) {
-        argument.bytes = bytesAt(message.bytes.address, message.bytes.length);
-      }
-      this.#commands.run(command, argument as never, {
-        answer: (result) => this.#post({ kind: "answer", id, result }),
-        fail: (error) => this.#post({ kind: "error", id, error: plain(error) }),
+      this.#commands.run(command, argument, {
+        answer: (result) => this.#channel.post({ kind: "answer", id, result }),
+        fail: (error) => this.#channel.post({ kind: "error", id, error: plain(error) }),
       });
     } catch (error) {
       if (!(error instanceof FsError) && !(error instanceof UserError)) {
         this.#unexpected(error, command);
       }
-      this.#post({ kind: "error", id, error: plain(error) });
+      this.#channel.post({ kind: "error", id, error: plain(error) });
     }
   }
 
@@ -361,6 +350,7 @@ export class FilesystemRuntime {
       // One that was under way covers only what was written before it began.
       if (!this.#disks.busy && !core.suspect && !core.unsynced.allDurable) core.syncAll();
       if (!this.#disks.busy || systemClock.monotonicMs() >= deadline) break;
+      this.#channel.flush();
       this.#poll.wait(100);
       libc.drainEventfd(this.#start.wake);
       this.#disks.drain();
