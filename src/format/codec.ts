@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from "node:zlib";
 import { KiB } from "../domain/units.ts";
 import { FormatError, wellFormed } from "./format_error.ts";
 import { MAX_CHUNK_BYTES } from "./limits.ts";
@@ -24,7 +24,20 @@ export const HASH_BYTES = 32;
 const SAMPLE_BYTES = 64 * KiB;
 /** A sample must shrink to this part of itself, or the chunk is stored as it is. */
 const WORTHWHILE = 0.95;
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
+
+/**
+ * One zstd frame. Told how much comes, zstd takes tables of that size, and one piece of output holds it
+ * all: 4 KiB take half the time, a sample a third of it.
+ */
+function compress(bytes: Uint8Array): Uint8Array {
+  const options: ZstdOptions & { pledgedSrcSize: number } = {
+    params: { [constants.ZSTD_c_compressionLevel]: 3 },
+    // Not in the types yet.
+    pledgedSrcSize: bytes.length,
+    chunkSize: Math.min(bytes.length, SAMPLE_BYTES) + KiB,
+  };
+  return zstdCompressSync(bytes, options);
+}
 
 /** What is needed to turn stored bytes into a chunk. `ChunkLocation` of the protocol is one. */
 export interface StoredChunk {
@@ -63,10 +76,10 @@ export function isAllZero(bytes: Uint8Array): boolean {
 export function encodeChunk(plain: Uint8Array): { codec: number; stored: Uint8Array } {
   if (plain.length > 2 * SAMPLE_BYTES) {
     const start = (plain.length - SAMPLE_BYTES) >>> 1;
-    const sample = zstdCompressSync(plain.subarray(start, start + SAMPLE_BYTES), compression);
+    const sample = compress(plain.subarray(start, start + SAMPLE_BYTES));
     if (sample.length > SAMPLE_BYTES * WORTHWHILE) return { codec: Codec.PLAIN, stored: plain };
   }
-  const packed = zstdCompressSync(plain, compression);
+  const packed = compress(plain);
   if (packed.length >= plain.length) return { codec: Codec.PLAIN, stored: plain };
   return { codec: Codec.ZSTD, stored: own(packed) };
 }

@@ -1,5 +1,5 @@
 /**
- * Entry of a compute isolate: one job per message, answered when it is done. Owns no state but the
+ * Entry of a compute isolate: the jobs of a message are answered in one when all are done. Owns no state but the
  * secrets of the file system, where it is encrypted. Whatever a job throws becomes its answer; only a
  * defect of this file ends the isolate.
  */
@@ -15,14 +15,15 @@ declare const self: DedicatedWorkerGlobalScope;
 
 let secrets: Secrets | undefined;
 
-self.onmessage = async ({ data }: MessageEvent<ComputeRequest | ComputeSecrets>) => {
-  if (data.kind === "secrets") {
+self.onmessage = async ({ data }: MessageEvent<ComputeRequest[] | ComputeSecrets>) => {
+  if (!Array.isArray(data)) {
     secrets = new Secrets(data.material);
     data.material.master.fill(0);
     return;
   }
-  const answer = await work(data);
-  self.postMessage(answer, buffersOf(answer));
+  const answers: ComputeAnswer[] = [];
+  for (const request of data) answers.push(await work(request));
+  self.postMessage(answers, answers.flatMap(buffersOf));
 };
 
 async function work(request: ComputeRequest): Promise<ComputeAnswer> {

@@ -1,7 +1,8 @@
 /**
  * Compute isolates and the line before them. Verifying what a reader waits for goes before
- * compressing what nobody waits for; an isolate gets at most two jobs at a time, so that it never
- * idles and little is queued where it cannot be overtaken. An isolate that dies rejects its jobs
+ * compressing what nobody waits for; an isolate gets at most two messages at a time, so that it never
+ * idles and little is queued where it cannot be overtaken. A message is one job, or some that are small:
+ * it costs each side more than a file of a few KiB does. An isolate that dies rejects its jobs
  * and is replaced by a new one with the next job.
  */
 import { FormatError } from "../format/format_error.ts";
@@ -24,10 +25,15 @@ interface Job {
 interface Isolate {
   worker: Worker;
   jobs: Map<number, Job>;
+  /** That are not answered. */
+  messages: number;
 }
 
-/** Jobs that one isolate knows of at a time. */
+/** Messages that one isolate knows of at a time. */
 const DEPTH = 2;
+/** Files that one message has encoded: some milliseconds. */
+const TOGETHER = 64;
+const TOGETHER_BYTES = 512 * 1024;
 
 export class ComputePool implements ComputePort {
   readonly parallel: number;
@@ -55,6 +61,11 @@ export class ComputePool implements ComputePort {
 
   get encrypted(): boolean {
     return this.#secrets !== undefined;
+  }
+
+  /** An isolate takes some 100 ms to start: as long as a chunk takes to come. */
+  prepare(): void {
+    if (!this.#closed && this.#isolates.length === 0) this.#start();
   }
 
   async encode(job: EncodeJob): Promise<EncodeResult> {
@@ -115,42 +126,68 @@ export class ComputePool implements ComputePort {
     for (;;) {
       const isolate = this.#idlest();
       if (isolate === undefined) return;
-      const job = this.#urgent.shift() ?? this.#ordinary.shift();
-      if (job === undefined) return;
-      const id = this.#next++;
-      isolate.jobs.set(id, job);
-      const { work } = job;
-      const transfer = buffersOf(work);
-      try {
-        isolate.worker.postMessage({ id, ...work }, transfer);
-      } catch (error) {
-        // Bytes that cannot be sent (a buffer that has moved already) are this job's own fault.
-        isolate.jobs.delete(id);
-        job.reject(error instanceof Error ? error : new Error(String(error)));
-      }
+      const jobs = this.#take();
+      if (jobs.length === 0) return;
+      this.#send(isolate, jobs);
     }
   }
 
-  /** The isolate with the fewest jobs that may take one more; starts one while there are too few. */
+  /** The next job, and small ones that follow: no more than its share of what waits. */
+  #take(): Job[] {
+    const urgent = this.#urgent.shift();
+    if (urgent !== undefined) return [urgent];
+    const most = Math.min(TOGETHER, Math.ceil(this.#ordinary.length / this.parallel));
+    let bytes = 0;
+    let count = 0;
+    for (const { work } of this.#ordinary) {
+      bytes += work.kind === "encode" ? work.job.length : Infinity;
+      if (count > 0 && (count >= most || bytes > TOGETHER_BYTES)) break;
+      count++;
+    }
+    return this.#ordinary.splice(0, count);
+  }
+
+  #send(isolate: Isolate, jobs: Job[]): void {
+    const requests: ComputeRequest[] = [];
+    for (const job of jobs) {
+      const id = this.#next++;
+      isolate.jobs.set(id, job);
+      requests.push({ id, ...job.work });
+    }
+    try {
+      isolate.worker.postMessage(requests, jobs.flatMap(({ work }) => buffersOf(work)));
+      isolate.messages++;
+    } catch (error) {
+      // Bytes that cannot be sent (a buffer that has moved already) are this job's own fault: it is alone.
+      for (const { id } of requests) isolate.jobs.delete(id);
+      const reason = error instanceof Error ? error : new Error(String(error));
+      for (const job of jobs) job.reject(reason);
+    }
+  }
+
+  /** The isolate with the fewest messages that may take one more; starts one while there are too few. */
   #idlest(): Isolate | undefined {
     if (this.#urgent.length === 0 && this.#ordinary.length === 0) return undefined;
     let best: Isolate | undefined;
     for (const isolate of this.#isolates) {
-      if (best === undefined || isolate.jobs.size < best.jobs.size) best = isolate;
+      if (best === undefined || isolate.messages < best.messages) best = isolate;
     }
-    if (this.#isolates.length < this.parallel && (best === undefined || best.jobs.size > 0)) {
+    if (this.#isolates.length < this.parallel && (best === undefined || best.messages > 0)) {
       return this.#start();
     }
-    return best !== undefined && best.jobs.size < DEPTH ? best : undefined;
+    return best !== undefined && best.messages < DEPTH ? best : undefined;
   }
 
   #start(): Isolate {
     const worker = new Worker(workerUrl("tiering/compute_isolate.ts"), { type: "module" });
-    const isolate: Isolate = { worker, jobs: new Map() };
-    worker.onmessage = (event: MessageEvent<ComputeAnswer>) => {
-      const job = isolate.jobs.get(event.data.id);
-      isolate.jobs.delete(event.data.id);
-      job?.resolve(event.data);
+    const isolate: Isolate = { worker, jobs: new Map(), messages: 0 };
+    worker.onmessage = ({ data: answers }: MessageEvent<ComputeAnswer[]>) => {
+      isolate.messages--;
+      for (const answer of answers) {
+        const job = isolate.jobs.get(answer.id);
+        isolate.jobs.delete(answer.id);
+        job?.resolve(answer);
+      }
       this.#dispatch();
     };
     worker.onerror = (event) => {

@@ -44,6 +44,8 @@ export interface ComputePort {
   readonly parallel: number;
   /** This file system is encrypted: packs are written as drafts, and have to be sealed. */
   readonly encrypted: boolean;
+  /** Work will come in a moment: whatever takes time to start starts now. */
+  prepare(): void;
   encode(job: EncodeJob): Promise<EncodeResult>;
   /**
    * The plain bytes of chunks that came together, each verified, or why they are not the chunk. They may

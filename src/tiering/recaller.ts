@@ -152,6 +152,7 @@ export class Recaller {
   async #get(fetch: Fetch): Promise<Uint8Array<ArrayBuffer>> {
     const { location } = fetch.chunks[0];
     this.#gets++;
+    this.#tiering.compute.prepare();
     return await this.#tiering.store.get(packKey(location.pack), {
       versionId: location.packVersion,
       range: { offset: location.offset, length: fetch.bytes },

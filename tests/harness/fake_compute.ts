@@ -25,6 +25,8 @@ export class FakeCompute implements ComputePort {
     this.#chunkSize = options.chunkSize;
   }
 
+  prepare(): void {}
+
   async encode(job: EncodeJob): Promise<EncodeResult> {
     this.encoded++;
     const inode = Number(job.path.slice("content/".length));

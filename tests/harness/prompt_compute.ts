@@ -21,6 +21,8 @@ export class PromptCompute implements ComputePort {
     return this.#secrets !== undefined;
   }
 
+  prepare(): void {}
+
   async encode(job: EncodeJob): Promise<EncodeResult> {
     await Promise.resolve();
     return encodeFile(job, this.#secrets);

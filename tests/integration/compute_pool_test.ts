@@ -166,3 +166,33 @@ Deno.test("many jobs are all answered, and closing rejects what is left", async 
     await assert.rejects(pool.encode({ path, offset: 0, length: 1 }), /closed/);
   });
 });
+
+Deno.test("of small files that are encoded together each gets its own answer", async () => {
+  await withPool(async (pool, directory) => {
+    const contents = Array.from({ length: 300 }, (_, i) => new SeededRandom(i + 1).bytes(100 + i));
+    for (const [i, content] of contents.entries()) {
+      if (i % 7 === 0) continue;
+      await Deno.writeFile(`${directory}/${i}`, i % 5 === 0 ? new Uint8Array(100 + i) : content);
+    }
+    pool.prepare();
+    const answers = await Promise.allSettled(contents.map(({ length }, i) => {
+      // A directory, of which there are no bytes to be had.
+      const path = i % 11 === 0 ? directory : `${directory}/${i}`;
+      return pool.encode({ path, offset: 0, length });
+    }));
+    for (const [i, answer] of answers.entries()) {
+      if (i % 11 === 0) {
+        assert.equal(answer.status, "rejected");
+        continue;
+      }
+      assert.ok(answer.status === "fulfilled");
+      const result = answer.value;
+      if (i % 7 === 0) assert.equal(result.kind, "moved");
+      else if (i % 5 === 0) assert.equal(result.kind, "zero");
+      else {
+        assert.ok(result.kind === "chunk");
+        assert.ok(Buffer.from(chunkId(contents[i])).equals(result.hash));
+      }
+    }
+  });
+});
