@@ -147,8 +147,8 @@ async function sync(
   }
   const place = await placeAt(mount.filesystem, path);
   const inodes = new Set<number>();
-  for await (const { residency } of filesBelow(mount.filesystem, place, signal)) {
-    if (residency.dirty) inodes.add(residency.inode);
+  for await (const { place: { inode }, sizes } of filesBelow(mount.filesystem, place, signal)) {
+    if (sizes.dirty) inodes.add(inode);
   }
   const onUploaded = async () => {
     for (const inode of inodes) {
@@ -232,8 +232,8 @@ async function* batches(
   for (const path of paths) {
     const start = await placeAt(mount.filesystem, path);
     for await (const found of filesBelow(mount.filesystem, start, options.signal)) {
-      if (!options.wanted(found.residency)) continue;
-      batch.set(found.residency.inode, printPath(found.place.names));
+      if (!options.wanted(found.sizes)) continue;
+      batch.set(found.place.inode, printPath(found.place.names));
       if (batch.size < LIMITS.BATCH_FILES) continue;
       yield batch;
       batch = new Map();

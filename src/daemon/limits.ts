@@ -32,7 +32,7 @@ export const LIMITS = {
   /** Names asked from the filesystem isolate at once while walking a directory. */
   WALK_BATCH_NAMES: 1_000,
   /** Files that one command evicts or recalls in one go. */
-  BATCH_FILES: 1_024,
+  BATCH_FILES: 4_096,
   /** Progress is sent to a client at most so often. */
   PROGRESS_MS: 250,
   /** Giving the lease back while stopping. */

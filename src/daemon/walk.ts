@@ -46,43 +46,50 @@ export async function placeAt(filesystem: FilesystemPort, path: WirePath): Promi
   return { inode, names };
 }
 
+/** How much content a file has, and has here. */
+export type ContentSizes = Pick<FileResidency, "allocatedBytes" | "residentBytes" | "dirty">;
+
+interface Child extends Place {
+  type: number;
+  sizes: ContentSizes;
+}
+
 /** What directories hold, in batches. */
-async function* children(filesystem: FilesystemPort, place: Place) {
+async function* batches(filesystem: FilesystemPort, place: Place): AsyncIterable<Child[]> {
   for (let after = 0;;) {
     const batch = await filesystem.call("children", {
       inode: place.inode,
       after,
       limit: LIMITS.WALK_BATCH_NAMES,
     });
-    for (const child of batch) {
-      yield { type: child.type, inode: child.inode, names: [...place.names, child.name] };
-      after = child.cookie;
-    }
+    yield batch.map(({ type, inode, name, allocatedBytes, residentBytes, dirty }) => ({
+      type,
+      inode,
+      names: [...place.names, name],
+      sizes: { allocatedBytes, residentBytes, dirty },
+    }));
+    after = batch.at(-1)?.cookie ?? after;
     if (batch.length < LIMITS.WALK_BATCH_NAMES) return;
   }
 }
 
-/** Every regular file at or below a place, with its residency; a file with several names comes once per name. */
+/** Every regular file at or below a place; a file with several names comes once per name. */
 export async function* filesBelow(
   filesystem: FilesystemPort,
   start: Place,
   signal: AbortSignal,
-): AsyncIterable<{ place: Place; residency: FileResidency }> {
+): AsyncIterable<{ place: Place; sizes: ContentSizes }> {
   const stack: Place[] = [start];
   for (let place; (place = stack.pop()) !== undefined;) {
     signal.throwIfAborted();
     const residency = await filesystem.call("residency", { inode: place.inode });
-    if (residency === undefined) continue;
-    const { type } = residency;
-    if (type === REGULAR) yield { place, residency };
-    if (type !== DIRECTORY) continue;
-    for await (const child of children(filesystem, place)) {
+    if (residency?.type === REGULAR) yield { place, sizes: residency };
+    if (residency?.type !== DIRECTORY) continue;
+    for await (const batch of batches(filesystem, place)) {
       signal.throwIfAborted();
-      if (child.type === DIRECTORY) {
-        stack.push(child);
-      } else if (child.type === REGULAR) {
-        const file = await filesystem.call("residency", { inode: child.inode });
-        if (file !== undefined) yield { place: child, residency: file };
+      for (const child of batch) {
+        if (child.type === DIRECTORY) stack.push(child);
+        else if (child.type === REGULAR) yield { place: child, sizes: child.sizes };
       }
     }
   }
@@ -129,12 +136,15 @@ export async function* entriesAt(
   const stack = [start];
   for (let place; (place = stack.pop()) !== undefined;) {
     const below: Place[] = [];
-    for await (const child of children(filesystem, place)) {
+    for await (const batch of batches(filesystem, place)) {
       options.signal.throwIfAborted();
-      const entry = await reportOf(filesystem, child);
-      if (entry === undefined) continue;
-      yield entry;
-      if (options.recursive && entry.type === "directory") below.push(child);
+      const entries = await Promise.all(batch.map((child) => reportOf(filesystem, child)));
+      for (const [at, child] of batch.entries()) {
+        const entry = entries[at];
+        if (entry === undefined) continue;
+        yield entry;
+        if (options.recursive && entry.type === "directory") below.push(child);
+      }
     }
     stack.push(...below.reverse());
   }

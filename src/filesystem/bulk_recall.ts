@@ -20,7 +20,8 @@ interface Bulk {
 export class BulkRecall {
   readonly #core: Core;
   readonly #recalls: Recalls;
-  readonly #bulks = new Set<Bulk>();
+  /** By file: a directory's thousands are asked for together. */
+  readonly #bulks = new Map<FileState, Set<Bulk>>();
 
   constructor(core: Core, recalls: Recalls) {
     this.#core = core;
@@ -33,15 +34,21 @@ export class BulkRecall {
     const file = this.#core.files.acquire(record);
     file.jobs++;
     const bulk: Bulk = { file, next: 0, outstanding: new Set(), recalled: 0, done };
-    this.#bulks.add(bulk);
+    const same = this.#bulks.get(file);
+    if (same === undefined) this.#bulks.set(file, new Set([bulk]));
+    else same.add(bulk);
     this.#advance(bulk);
+  }
+
+  #runs(bulk: Bulk): boolean {
+    return this.#bulks.get(bulk.file)?.has(bulk) === true;
   }
 
   #advance(bulk: Bulk): void {
     const core = this.#core;
     const { file } = bulk;
     core.flush(file);
-    while (bulk.next >= 0 && bulk.outstanding.size < AT_ONCE && this.#bulks.has(bulk)) {
+    while (bulk.next >= 0 && bulk.outstanding.size < AT_ONCE && this.#runs(bulk)) {
       const limit = AT_ONCE - bulk.outstanding.size;
       const rows = core.maps.absent(file.inode.id, { from: bulk.next, limit });
       bulk.next = rows.length < limit ? -1 : rows[rows.length - 1].index + 1;
@@ -61,7 +68,9 @@ export class BulkRecall {
   }
 
   #finish(bulk: Bulk, result: Result): void {
-    if (!this.#bulks.delete(bulk)) return;
+    const same = this.#bulks.get(bulk.file);
+    if (same === undefined || !same.delete(bulk)) return;
+    if (same.size === 0) this.#bulks.delete(bulk.file);
     bulk.file.jobs--;
     this.#core.files.dropIfIdle(bulk.file);
     bulk.done(result);
@@ -69,20 +78,21 @@ export class BulkRecall {
 
   /** A chunk became resident, is not wanted any more (written over, cut off), or will not come. */
   settled(file: FileState, index: number, failed?: string): void {
-    for (const bulk of [...this.#bulks]) {
-      if (bulk.file !== file || !bulk.outstanding.delete(index)) continue;
+    for (const bulk of [...this.#bulks.get(file) ?? []]) {
+      if (!bulk.outstanding.delete(index)) continue;
       if (failed !== undefined) this.#finish(bulk, { failed });
       else {
         bulk.recalled++;
         // Later: a program's request may be in the middle of changing these rows.
         this.#core.timers.after(0, () => {
-          if (this.#bulks.has(bulk)) this.#advance(bulk);
+          if (this.#runs(bulk)) this.#advance(bulk);
         });
       }
     }
   }
 
   failAll(reason: string): void {
-    for (const bulk of [...this.#bulks]) this.#finish(bulk, { failed: reason });
+    const all = [...this.#bulks.values()].flatMap((bulks) => [...bulks]);
+    for (const bulk of all) this.#finish(bulk, { failed: reason });
   }
 }

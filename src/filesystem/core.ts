@@ -275,24 +275,16 @@ export class Core implements CoreParts {
 
   /** Writes down what is only in memory of this file, in one transaction. */
   flush(file: FileState): void {
-    const inode = file.inode;
-    if (!inode.pending && file.pendingRows.size === 0) return;
-    // Rows count as written once committed, which an outer transaction could still undo.
-    invariant(!this.database.inTransaction, "a file is flushed inside a transaction");
-    this.database.transaction(() => {
-      for (const row of file.pending()) this.maps.put(inode.id, row);
-      this.inodes.writeWhole(inode);
-    });
-    file.pendingRows.clear();
+    if (file.inode.pending || file.pendingRows.size > 0) this.#flushTogether([file]);
   }
 
   /**
-   * The same for background work, which has nobody to tell of a full disk. False: what is in memory
-   * stays there, and is written with the next flush that succeeds.
+   * The same for background work, which has nobody to tell of a full disk, of several files at once. False:
+   * what is in memory stays there, and is written with the next flush that succeeds.
    */
-  flushIfPossible(file: FileState): boolean {
+  flushIfPossible(...files: FileState[]): boolean {
     try {
-      this.flush(file);
+      this.#flushTogether(files);
       return true;
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
@@ -303,20 +295,23 @@ export class Core implements CoreParts {
 
   /** Writes down what is only in memory of all files, in one transaction. */
   flushAll(): void {
-    const pending = [...this.files.values()].filter((file) =>
-      file.pendingRows.size > 0 || file.inode.pending
-    );
-    if (pending.length === 0) return;
+    for (const file of this.#flushTogether(this.files.values())) this.files.dropIfIdle(file);
+  }
+
+  /** Answers those of which something was written. */
+  #flushTogether(files: Iterable<FileState>): FileState[] {
+    const pending = [...files].filter((file) => file.pendingRows.size > 0 || file.inode.pending);
+    if (pending.length === 0) return [];
+    // Rows count as written once committed, which an outer transaction could still undo.
+    invariant(!this.database.inTransaction, "files are flushed inside a transaction");
     this.database.transaction(() => {
       for (const file of pending) {
         for (const row of file.pending()) this.maps.put(file.inode.id, row);
         this.inodes.writeWhole(file.inode);
       }
     });
-    for (const file of pending) {
-      file.pendingRows.clear();
-      this.files.dropIfIdle(file);
-    }
+    for (const file of pending) file.pendingRows.clear();
+    return pending;
   }
 
   /** Changes the sums of a file by whole charges. The caller touches or writes the inode. */

@@ -1,7 +1,7 @@
 /**
  * A disk helper (Worker): syncs, unlinks and checkpoints on order of the filesystem isolate, on
- * threads of its own. Owns no state but the descriptor of the WAL. Syncs of the WAL that are asked for
- * while one is under way share the next one.
+ * threads of its own. Owns no state but the descriptors of the WAL and of the disk. Syncs of the WAL
+ * that are asked for while one is under way share the next one.
  *
  * The WAL is opened beside SQLite only to be synced: SQLite's locks are on the database and its shm
  * file, so closing this descriptor drops none of them.
@@ -41,6 +41,12 @@ class WalSync {
   }
 }
 
+/**
+ * From so many files on one sync of the whole disk takes less than one of each (measured, 1,024 new files
+ * of 4 KiB: 40 ms instead of 130, and no thread for each).
+ */
+const MANY_FILES = 128;
+
 async function syncFolder(path: string): Promise<number> {
   const fd = libc.open(path, libc.O.RDONLY | libc.O.DIRECTORY);
   if (fd < 0) return fd;
@@ -54,10 +60,13 @@ const firstError = (results: number[]) => -(results.find((result) => result < 0)
 class DiskWorker {
   readonly #start: DiskHelperStart;
   readonly #wal = new WalSync();
+  /** On the cache's disk. Open all the time, so that it hears of each failed write-back. */
+  readonly #disk: number;
   #checkpointer: Checkpointer | undefined;
 
   constructor(start: DiskHelperStart) {
     this.#start = start;
+    this.#disk = libc.open(start.cacheDirectory, libc.O.RDONLY | libc.O.DIRECTORY);
     start.port.onmessage = ({ data }: MessageEvent<DiskRequest>) => {
       this.#run(data).then((errno): DiskReply => ({ id: data.id, errno })).catch((error) => ({
         id: data.id,
@@ -70,12 +79,20 @@ class DiskWorker {
     };
   }
 
+  async #syncContent(
+    { files, folders }: Extract<DiskRequest, { kind: "sync" }>,
+  ): Promise<number> {
+    if (files.length >= MANY_FILES && this.#disk >= 0) {
+      return firstError([await libc.syncfsInBackground(this.#disk)]);
+    }
+    const results = await Promise.all(files.map(libc.fdatasyncInBackground));
+    return firstError([...results, ...await Promise.all(folders.map(syncFolder))]);
+  }
+
   async #run(request: DiskRequest): Promise<number> {
     switch (request.kind) {
       case "sync": {
-        const files = await Promise.all(request.files.map(libc.fdatasyncInBackground));
-        const folders = await Promise.all(request.folders.map(syncFolder));
-        const errno = firstError([...files, ...folders]);
+        const errno = await this.#syncContent(request);
         if (errno !== 0 || request.wal === undefined) return errno;
         return await this.#wal.sync(request.wal);
       }

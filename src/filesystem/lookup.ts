@@ -4,6 +4,7 @@ import { FsError } from "../domain/errors.ts";
 import type { Entry, LookupRequest, NegativeEntry } from "../fuse/operations.ts";
 import { isDirectory, ROOT_INODE } from "./inode.ts";
 import { entryType, type NamespaceContext } from "./namespace_context.ts";
+import type { Commands } from "./protocol.ts";
 
 const encoder = new TextEncoder();
 
@@ -54,12 +55,19 @@ export function pathOf(context: NamespaceContext, inode: number): Uint8Array[] |
 export function children(
   context: NamespaceContext,
   { inode, after, limit }: { inode: number; after: number; limit: number },
-): { name: Uint8Array; inode: number; type: number; cookie: number }[] {
+): Commands["children"][1] {
   if (!isDirectory(context.inodes.require(inode))) throw new FsError(Errno.ENOTDIR);
-  return context.dentries.list(inode, { after, limit }).map((row) => ({
-    name: typeof row.name === "string" ? encoder.encode(row.name) : row.name,
-    inode: row.inode,
-    type: entryType(row.mode),
-    cookie: row.id,
-  }));
+  return context.dentries.listContents(inode, { after, limit }).map((row) => {
+    // Rows may be behind what is in memory.
+    const { allocated, resident, dirty } = context.inodes.peek(row.inode) ?? row;
+    return {
+      name: typeof row.name === "string" ? encoder.encode(row.name) : row.name,
+      inode: row.inode,
+      type: entryType(row.mode),
+      cookie: row.id,
+      allocatedBytes: allocated,
+      residentBytes: resident,
+      dirty,
+    };
+  });
 }

@@ -34,6 +34,7 @@ import { createFile, link, mknod, readlink, symlink, unlink } from "./links.ts";
 import { children, forget, lookup, pathOf, resolve } from "./lookup.ts";
 import type { NewInode } from "../metadata/inode_table.ts";
 import { NamespaceContext, type NamespaceOptions } from "./namespace_context.ts";
+import type { Commands } from "./protocol.ts";
 import { rename } from "./rename.ts";
 import { getxattr, listxattr, removexattr, setxattr } from "./xattrs.ts";
 
@@ -169,7 +170,7 @@ export class Namespace {
   /** Up to `limit` names in a directory after a cookie, without `.` and `..`. */
   children(
     options: { inode: number; after: number; limit: number },
-  ): { name: Uint8Array; inode: number; type: number; cookie: number }[] {
+  ): Commands["children"][1] {
     return this.#run(() => children(this.#context, options));
   }
 }

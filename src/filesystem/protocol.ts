@@ -160,10 +160,10 @@ export interface Commands extends PolicyCommands, CareCommands, ShippingCommands
   /** Records a confirmed pack and binds chunks to it. One answer per placement. */
   stage: [{ pack?: StagedPack; placements: Placement[] }, { placed: (true | Refusal)[] }];
   /**
-   * Makes the staged map the saved version, if nothing moved. That of a snapshot becomes its file's, which
-   * stays dirty; "gone" where the file has a newer one by now.
+   * Makes the staged maps of files their saved versions, of each whose generation has not moved. That of a
+   * snapshot becomes its file's, which stays dirty; "gone" where the file has a newer one by now.
    */
-  save: [{ inode: number; generation: number }, true | Refusal];
+  save: [{ files: { inode: number; generation: number }[] }, (true | Refusal)[]];
   /**
    * Takes the state that a dirty file has between two operations, whoever writes to it: `shadow` is a
    * nameless inode to be uploaded and saved like a file nobody has open, and then ended.
@@ -216,10 +216,18 @@ export interface Commands extends PolicyCommands, CareCommands, ShippingCommands
   residency: [{ inode: number }, FileResidency | undefined];
   /** Inode at a path below the root, given as names; undefined where there is none. No symlinks are followed. */
   resolve: [{ names: Uint8Array[] }, number | undefined];
-  /** Names in a directory, after a cookie. */
+  /** Names in a directory, after a cookie, each with how much content there is, and is here (as `residency`). */
   children: [
     { inode: number; after: number; limit: number },
-    { name: Uint8Array; inode: number; type: number; cookie: number }[],
+    {
+      name: Uint8Array;
+      inode: number;
+      type: number;
+      cookie: number;
+      allocatedBytes: number;
+      residentBytes: number;
+      dirty: boolean;
+    }[],
   ];
   pathOf: [{ inode: number }, Uint8Array[] | undefined];
   statistics: [Record<string, never>, FilesystemReport];

@@ -1,45 +1,32 @@
 /**
- * Absent chunks that are wanted, from the first request to the durable row (law 4): asks the engine
- * once per chunk, sets space aside, puts verified bytes into the content file, wakes readers at once,
- * and writes the resident rows after a sync, in batches. Late bytes never overwrite newer ones.
+ * Absent chunks that are wanted, until their bytes are here (law 4): asks the engine once per chunk, sets
+ * space aside, puts verified bytes into the content file, and wakes readers at once. How they become
+ * resident is recall_settling.ts. Late bytes never overwrite newer ones.
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
-import type { ContentFile } from "../content/content_store.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import { hex } from "../runtime/random.ts";
 import type { Core } from "./core.ts";
 import type { FileState, Recall } from "./file_state.ts";
 import type { Parking } from "./parking_lot.ts";
 import type { ChunkLocation, Commands } from "./protocol.ts";
-
-/** How long recalled bytes wait for others before they are synced together, milliseconds. */
-const SETTLE_MS = 100;
-/** … or as soon as one file has this many … */
-const SETTLE_CHUNKS = 8;
-/** … or so many files have some. Their syncs are one order, and one commit of the disk's own journal. */
-const SETTLE_FILES = 256;
-
-/** Bytes of one file that are being made durable. */
-interface Settling {
-  file: FileState;
-  indices: Set<number>;
-  incarnation: number;
-  content: ContentFile;
-}
+import { RecallSettling } from "./recall_settling.ts";
 
 export class Recalls {
   readonly #core: Core;
   /** Asked for, but there is no space for them yet. In order. */
   #hungry: { file: FileState; recall: Recall }[] = [];
-  #settleTimer: (() => void) | undefined;
-  readonly #unsettled = new Set<FileState>();
+  /** What has not come and is not given up yet. */
+  readonly #asked = new Set<Recall>();
+  readonly settling: RecallSettling;
   /** Told of every chunk that became readable or will not come. */
   onSettled: (file: FileState, index: number, failed?: string) => void = () => {};
   onPressure: () => void = () => {};
 
   constructor(core: Core) {
     this.#core = core;
+    this.settling = new RecallSettling(core, (file, index) => this.onSettled(file, index));
   }
 
   get hungry(): number {
@@ -98,6 +85,7 @@ export class Recalls {
         announced: false,
       };
       file.recalls.set(index, recall);
+      this.#asked.add(recall);
       if (admitted) {
         this.#announce(file, recall, size);
       } else {
@@ -153,13 +141,18 @@ export class Recalls {
     }
   }
 
+  #done(file: FileState, recall: Recall): void {
+    file.recalls.delete(recall.index);
+    this.#asked.delete(recall);
+  }
+
   #unreserve(recall: Recall): void {
     this.#core.space.reserved -= recall.reserved;
     recall.reserved = 0;
   }
 
   #drop(file: FileState, recall: Recall, reason: string): void {
-    file.recalls.delete(recall.index);
+    this.#done(file, recall);
     this.#unreserve(recall);
     for (const parking of [...file.parked]) {
       if (parking.reason === "recall" && parking.indices.includes(recall.index)) {
@@ -194,7 +187,7 @@ export class Recalls {
   cancel(file: FileState, index: number): void {
     const recall = file.recalls.get(index);
     if (recall === undefined) return;
-    file.recalls.delete(index);
+    this.#done(file, recall);
     this.#unreserve(recall);
     if (!recall.announced) this.#hungry = this.#hungry.filter((entry) => entry.recall !== recall);
     const { id, incarnation } = file.inode;
@@ -208,7 +201,7 @@ export class Recalls {
   /** Nobody will use the file any more. */
   forgetAll(file: FileState): void {
     for (const index of [...file.recalls.keys()]) this.cancel(file, index);
-    this.#forget(file, [...file.volatile]);
+    this.settling.forget(file, [...file.volatile]);
     this.#core.files.dropIfIdle(file);
   }
 
@@ -246,8 +239,8 @@ export class Recalls {
       this.onPressure();
       return false;
     }
-    file.recalls.delete(argument.index);
-    this.#arrived(file, argument.index);
+    this.#done(file, recall);
+    this.settling.arrived(file, argument.index, { last: this.#asked.size === 0 && recall.bulk });
     return true;
   }
 
@@ -258,26 +251,14 @@ export class Recalls {
       () => `chunk ${row.index} is not absent`,
     );
     this.#core.space.reserved += this.#core.charge(row.length);
-    this.#arrived(file, row.index);
-  }
-
-  /** Readable at once, resident once it is durable. */
-  #arrived(file: FileState, index: number): void {
-    const core = this.#core;
-    file.volatile.add(index);
-    file.touched.set(index, ++core.tick);
-    this.#unsettled.add(file);
-    core.lot.wake(file, "recall", index);
-    if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
-    else if (this.#unsettled.size >= SETTLE_FILES) this.settleAll();
-    else this.#settleTimer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
+    this.settling.arrived(file, row.index, { last: false });
   }
 
   /** Verified bytes for readers of whom nothing is kept. */
   #pass(file: FileState, recall: Recall, bytes: Uint8Array): boolean {
     const core = this.#core;
     core.streams.put(recall.chunk, bytes);
-    file.recalls.delete(recall.index);
+    this.#done(file, recall);
     core.lot.wake(file, "recall", recall.index);
     this.onSettled(file, recall.index);
     core.files.dropIfIdle(file);
@@ -304,96 +285,13 @@ export class Recalls {
     return location !== undefined && hex(location.pack) !== hex(pack);
   }
 
-  settleAll(): void {
-    this.#settleTimer?.();
-    this.#settleTimer = undefined;
-    this.#settle([...this.#unsettled]);
-  }
-
-  /** Makes recalled bytes durable, then their rows resident, then lets writers at them. */
+  /** Makes recalled bytes of a file durable, then its rows resident, then lets writers at them. */
   settle(file: FileState): void {
-    this.#settle([file]);
-  }
-
-  #settle(files: FileState[]): void {
-    const core = this.#core;
-    const begun: Settling[] = [];
-    for (const file of files) {
-      if (file.volatile.size === 0) this.#unsettled.delete(file);
-      if (file.settling !== undefined || file.volatile.size === 0) continue;
-      const indices = new Set(file.volatile);
-      const { incarnation } = file.inode;
-      const content = core.suspect ? undefined : core.contentIfPossible(file.inode);
-      if (content === undefined) {
-        this.#forget(file, indices);
-        core.lot.wake(file, "sync");
-        core.files.dropIfIdle(file);
-        continue;
-      }
-      // Opening the next one must not close it.
-      core.store.hold(content);
-      file.settling = indices;
-      // It may be settled under way, and must not be asked for again meanwhile.
-      this.#unsettled.delete(file);
-      begun.push({ file, indices, incarnation, content });
-    }
-    if (begun.length === 0) return;
-    const folders = new Set(begun.flatMap(({ file }) => core.store.foldersOf(file.inode.id)));
-    const contents = begun.map(({ content }) => content);
-    core.helper.sync({ files: contents, folders: [...folders], wal: false }, (errno) => {
-      for (const each of begun) this.#settled(each, errno);
-    });
-  }
-
-  #settled({ file, indices, incarnation, content }: Settling, errno: number): void {
-    const core = this.#core;
-    core.store.release(content);
-    file.settling = undefined;
-    if (errno !== 0) core.syncFailed(errno, `recalled content of inode ${file.inode.id}`);
-    else core.store.foldersSynced(file.inode.id);
-    if (errno !== 0 || file.inode.incarnation !== incarnation) this.#forget(file, indices);
-    else core.guard(() => this.#becomeResident(file, indices));
-    if (file.volatile.size > 0) {
-      this.#unsettled.add(file);
-      this.settle(file);
-    }
-    core.lot.wake(file, "sync");
-    core.files.dropIfIdle(file);
-  }
-
-  /** Rows that cannot be written now, because the disk is full, are written with the next flush. */
-  #becomeResident(file: FileState, indices: Set<number>): void {
-    const core = this.#core;
-    const inode = file.inode;
-    for (const index of indices) {
-      // Not one that was forgotten meanwhile, even if it is there again: this sync did not cover it.
-      if (!file.volatile.delete(index)) continue;
-      const row = file.row(index);
-      invariant(row !== null, () => `recalled chunk ${index} of inode ${inode.id} has no row`);
-      const bytes = core.charge(row.length);
-      // What was reserved is now resident; the sum of both does not move.
-      core.space.reserved -= bytes;
-      core.account(inode, { resident: bytes });
-      file.putPending({ ...row, resident: true });
-    }
-    core.inodes.touch(inode);
-    core.flushIfPossible(file);
-    for (const index of indices) this.onSettled(file, index);
-    core.usage.recalled(inode.id, { atMs: core.clock.wallMs(), by: file.recalledBy });
-  }
-
-  /** Recalled bytes that did not become durable are not there: the rows still say absent. */
-  #forget(file: FileState, indices: Iterable<number>): void {
-    for (const index of indices) this.forgetVolatile(file, index);
-    if (file.volatile.size === 0) this.#unsettled.delete(file);
+    this.settling.settle(file);
   }
 
   /** A recalled chunk whose row changed before it was durable (truncated, deleted). */
   forgetVolatile(file: FileState, index: number): void {
-    if (!file.volatile.delete(index)) return;
-    file.settling?.delete(index);
-    const row = file.row(index);
-    if (row !== null) this.#core.space.reserved -= this.#core.charge(row.length);
-    this.onSettled(file, index);
+    this.settling.forgetVolatile(file, index);
   }
 }

@@ -8,12 +8,21 @@ import type { Core } from "./core.ts";
 import { type Inode, isRegular } from "./inode.ts";
 import type { Commands, DirtyFile, Placement, Refusal, StagedPack } from "./protocol.ts";
 import { type Reaper, SLICE_ROWS } from "./reaper.ts";
+import type { VersionHead } from "../metadata/version_table.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 /** A chunk of an open file that was written this recently is not offered for upload, milliseconds. */
 const HOT_CHUNK_MS = 500;
 /** A nameless open file is worth uploading only when it is in the way. */
 const ORPHAN_BYTES = 64 * 1024 * 1024;
+
+type FileToSave = Commands["save"][0]["files"][number];
+
+/** A chunk of the pack that is being staged, with its plain bytes. */
+interface StoredChunk {
+  chunk: number;
+  length: number;
+}
 
 export class Saver {
   readonly #core: Core;
@@ -108,12 +117,12 @@ export class Saver {
     const applied: (() => void)[] = [];
     const seen = new Set<string>();
     const placed = core.database.transaction(() => {
-      const ids = this.#addPack(argument.pack);
+      const stored = this.#addPack(argument.pack);
       const results = argument.placements.map((placement): true | Refusal => {
         const place = `${placement.inode} ${placement.index}`;
         if (seen.has(place)) return "changed";
         seen.add(place);
-        const outcome = this.#place(placement, ids);
+        const outcome = this.#place(placement, stored);
         if (typeof outcome === "string") return outcome;
         applied.push(outcome);
         return true;
@@ -125,14 +134,16 @@ export class Saver {
     return { placed };
   }
 
-  #addPack(pack: StagedPack | undefined): number[] {
+  #addPack(pack: StagedPack | undefined): StoredChunk[] {
     const core = this.#core;
-    core.database.statement("UPDATE total SET sequence = sequence + 1").run();
-    return pack === undefined ? [] : core.chunks.addPack(pack, Math.floor(core.clock.wallMs()));
+    this.#count();
+    if (pack === undefined) return [];
+    const ids = core.chunks.addPack(pack, Math.floor(core.clock.wallMs()));
+    return pack.chunks.map(({ length }, ordinal) => ({ chunk: ids[ordinal], length }));
   }
 
   /** In transaction. Why not, or what to do once the transaction is committed. */
-  #place(placement: Placement, ids: number[]): Refusal | (() => void) {
+  #place(placement: Placement, stored: StoredChunk[]): Refusal | (() => void) {
     const core = this.#core;
     const inode = core.inodes.get(placement.inode);
     if (inode === undefined || inode.deadFrom !== undefined) return "gone";
@@ -155,7 +166,7 @@ export class Saver {
       core.inodes.writeContent(inode);
       return () => this.#becameHole(inode, index, charge);
     }
-    const chunk = this.#chunk(placement, ids);
+    const chunk = this.#chunk(placement, stored);
     if (chunk === undefined) return "unverified";
     const next: MapRow = { ...row, chunk };
     core.maps.put(inode.id, next);
@@ -164,16 +175,13 @@ export class Saver {
     return () => file?.putStored(index, next);
   }
 
-  #chunk(placement: Placement, ids: number[]): number | undefined {
-    const core = this.#core;
-    const source = placement.source;
-    const chunk = source.kind === "pack"
-      ? ids[source.ordinal]
+  #chunk({ source, length }: Placement, stored: StoredChunk[]): number | undefined {
+    const found = source.kind === "pack"
+      ? stored[source.ordinal]
       : source.kind === "chunk"
-      ? source.chunk
+      ? { chunk: source.chunk, length: this.#core.chunks.usable(source.chunk) }
       : undefined;
-    if (chunk === undefined) return undefined;
-    return core.chunks.usable(chunk) === placement.length ? chunk : undefined;
+    return found?.length === length ? found.chunk : undefined;
   }
 
   #becameHole(inode: Inode, index: number, charge: number): void {
@@ -185,14 +193,72 @@ export class Saver {
     core.files.dropIfIdle(file);
   }
 
-  /** Answers through `done`, now or after the slices that a large file needs. */
-  save(argument: Commands["save"][0], done: (result: true | Refusal) => void): void {
+  /** Answers through `done`, one for each, now or after the slices that a large file needs. */
+  save({ files }: Commands["save"][0], done: (results: (true | Refusal)[]) => void): void {
+    const results: (true | Refusal)[] = [];
+    let left = files.length + 1;
+    const settle = () => --left === 0 && done(results);
+    const small = new Map<Inode, number>();
+    const others: number[] = [];
+    for (const [at, file] of files.entries()) {
+      const inode = this.#savable(file, (refusal) => results[at] = refusal);
+      if (inode === undefined) settle();
+      // A snapshot counts only while its file has no newer version, which the same question may make.
+      else if (this.#isSmall(inode) && this.#snapshots.originOf(inode.id) === undefined) {
+        small.set(inode, at);
+      } else others.push(at);
+    }
+    this.#saveTogether([...small.keys()]);
+    for (const at of small.values()) {
+      results[at] = true;
+      settle();
+    }
+    for (const at of others) {
+      this.#saveOne(files[at], (result) => {
+        results[at] = result;
+        settle();
+      });
+    }
+    settle();
+  }
+
+  #isSmall(inode: Inode): boolean {
+    return Math.ceil(inode.size / this.#core.chunkSize) <= SLICE_ROWS;
+  }
+
+  /** What may be saved now, with its rows written down; undefined: `refuse` was told why not. */
+  #savable(
+    file: FileToSave,
+    refuse: (refusal: Refusal) => void,
+  ): Inode | undefined {
     const core = this.#core;
-    const refusal = this.#refuseSave(argument);
-    if (refusal !== undefined) return done(refusal);
-    const inode = core.inodes.get(argument.inode)!;
-    const file = core.files.peek(inode.id);
-    if (file !== undefined) core.flush(file);
+    const refusal = this.#refuseSave(file);
+    if (refusal !== undefined) {
+      refuse(refusal);
+      return undefined;
+    }
+    const open = core.files.peek(file.inode);
+    if (open !== undefined) core.flush(open);
+    return core.inodes.get(file.inode)!;
+  }
+
+  /** Files of few chunks. Nothing happens between the look at their generations and this. */
+  #saveTogether(inodes: Inode[]): void {
+    const core = this.#core;
+    if (inodes.length === 0) return;
+    core.database.transaction(() => {
+      this.#count();
+      for (const inode of inodes) {
+        core.versions.save(this.#head(inode), inode.id);
+        this.#saved(inode);
+      }
+    });
+  }
+
+  #saveOne(argument: FileToSave, done: (result: true | Refusal) => void): void {
+    const core = this.#core;
+    const inode = this.#savable(argument, done);
+    if (inode === undefined) return;
     const held = core.files.acquire(inode);
     held.jobs++;
     let version = 0;
@@ -235,30 +301,47 @@ export class Saver {
   }
 
   #begin(inode: Inode): number {
-    return this.#core.versions.begin({
+    return this.#core.versions.begin(this.#head(inode));
+  }
+
+  #head(inode: Inode): VersionHead {
+    return {
       ...inode,
       inode: this.#snapshots.originOf(inode.id) ?? inode.id,
       savedMs: Math.floor(this.#core.clock.wallMs()),
-    });
+    };
   }
 
   #publish(inode: Inode, version: number): void {
     const core = this.#core;
-    core.database.statement("UPDATE total SET sequence = sequence + 1").run();
+    this.#count();
+    core.versions.publish(version, {
+      inode: this.#snapshots.originOf(inode.id) ?? inode.id,
+      nowMs: Math.floor(core.clock.wallMs()),
+    });
+    this.#saved(inode);
+  }
+
+  #count(): void {
+    this.#core.database.statement("UPDATE total SET sequence = sequence + 1").run();
+  }
+
+  /** In the transaction that makes the version. */
+  #saved(inode: Inode): void {
+    const core = this.#core;
     const origin = this.#snapshots.originOf(inode.id);
     const id = origin ?? inode.id;
-    const atMs = core.clock.wallMs();
-    core.versions.publish(version, { inode: id, nowMs: Math.floor(atMs) });
     // Of a file that goes on changing the version says only what it was.
     if (origin === undefined) {
       inode.dirty = false;
       core.inodes.writeContent(inode);
     }
     core.usage.touch(id);
+    const atMs = core.clock.wallMs();
     core.journal.note({ inode: id, atMs, what: "saved", who: "", bytes: inode.allocated });
   }
 
-  #refuseSave({ inode: id, generation }: Commands["save"][0]): Refusal | undefined {
+  #refuseSave({ inode: id, generation }: FileToSave): Refusal | undefined {
     const core = this.#core;
     // Law 7: content may be suspect now; the saved version that there is stays.
     if (core.readOnlyReason !== undefined) return "open";

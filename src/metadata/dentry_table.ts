@@ -22,6 +22,13 @@ export interface NamedRow extends DentryRow {
   mode: number;
 }
 
+/** A name with how much of its inode's content there is, and is here, in charges. */
+export interface ContentRow extends NamedRow {
+  allocated: number;
+  resident: number;
+  dirty: boolean;
+}
+
 /** A name with the attributes of its inode. */
 export interface EntryRow {
   id: number;
@@ -43,6 +50,7 @@ export class DentryTable {
   readonly #place: Statement;
   readonly #any: Statement;
   readonly #list: Statement;
+  readonly #listContents: Statement;
   readonly #listEntries: Statement;
   readonly #bytes: Statement;
 
@@ -66,6 +74,11 @@ export class DentryTable {
     // The index on (parent, id) is named, or the planner might sort a large directory for each slice.
     this.#list = database.arrayStatement(
       `SELECT d.id, CAST(d.name AS TEXT), d.inode, i.mode FROM dentry d INDEXED BY dentry_cookie
+       CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
+    );
+    this.#listContents = database.arrayStatement(
+      `SELECT d.id, CAST(d.name AS TEXT), d.inode, i.mode, i.allocated, i.resident, i.dirty
+       FROM dentry d INDEXED BY dentry_cookie
        CROSS JOIN inode i ON i.id = d.inode WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?`,
     );
     this.#listEntries = database.arrayStatement(
@@ -133,6 +146,31 @@ export class DentryTable {
       number,
     ][];
     return rows.map(([id, text, inode, mode]) => ({ id, name: this.#name(id, text), inode, mode }));
+  }
+
+  /** The same with content, as it is written down. */
+  listContents(
+    parent: number,
+    { after, limit }: { after: number; limit: number },
+  ): ContentRow[] {
+    const rows = this.#listContents.all(parent, after, limit) as unknown as [
+      number,
+      string,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ][];
+    return rows.map(([id, text, inode, mode, allocated, resident, dirty]) => ({
+      id,
+      name: this.#name(id, text),
+      inode,
+      mode,
+      allocated,
+      resident,
+      dirty: dirty === 1,
+    }));
   }
 
   /** The same with attributes. */

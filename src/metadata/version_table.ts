@@ -27,11 +27,29 @@ export class VersionTable {
 
   /** Begins a version; it is nothing until `publish`. Returns its id. */
   begin(head: VersionHead): number {
+    return this.#insert(head, VersionKind.BUILDING);
+  }
+
+  /**
+   * The whole working map of `mapOf`, which has few rows, as the saved version of `head.inode`; what it
+   * supersedes goes to the trash.
+   */
+  save(head: VersionHead, mapOf: number): void {
+    this.#supersede({ inode: head.inode, nowMs: head.savedMs });
+    const version = this.#insert(head, VersionKind.SAVED);
+    this.#database.statement(
+      `INSERT INTO version_chunk (version, idx, chunk, length)
+       SELECT ?, idx, chunk, length FROM map WHERE inode = ?`,
+    ).run(version, mapOf);
+  }
+
+  #insert(head: VersionHead, kind: number): number {
     const result = this.#database.statement(
       `INSERT INTO version (inode, kind, generation, size, mode, uid, gid, mtime_s, mtime_ns, saved_ms)
-       VALUES (?, ${VersionKind.BUILDING}, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(
       head.inode,
+      kind,
       head.generation,
       head.size,
       head.mode,
@@ -65,13 +83,17 @@ export class VersionTable {
 
   /** Makes a finished version the saved one; what it supersedes goes to the trash. */
   publish(version: number, options: { inode: number; nowMs: number }): void {
+    this.#supersede(options);
+    this.#database.statement(`UPDATE version SET kind = ${VersionKind.SAVED} WHERE id = ?`)
+      .run(version);
+  }
+
+  #supersede({ inode, nowMs }: { inode: number; nowMs: number }): void {
     this.#database.statement(
       `UPDATE version SET kind = ${VersionKind.TRASH}, trashed_ms = ?,
          trashed_at = (SELECT sequence FROM total)
        WHERE inode = ? AND kind IN (${VersionKind.SAVED}, ${VersionKind.PREDECESSOR})`,
-    ).run(options.nowMs, options.inode);
-    this.#database.statement(`UPDATE version SET kind = ${VersionKind.SAVED} WHERE id = ?`)
-      .run(version);
+    ).run(nowMs, inode);
   }
 
   discard(version: number): void {

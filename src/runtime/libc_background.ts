@@ -4,7 +4,7 @@
  *
  * The errno of such a call stays behind in the thread that ran it. So where a call failed, the errno
  * is found by asking again in this thread, which is safe for unlink, ftruncate and pread; a second
- * fsync could report success after a failed write-back, so a failed fsync or fdatasync is always EIO.
+ * fsync could report success after a failed write-back, so a failed fsync, fdatasync or syncfs is always EIO.
  */
 import { Errno } from "../domain/errno.ts";
 import { buffer, cstring, errno, type PathLike, symbols } from "./libc_symbols.ts";
@@ -17,6 +17,14 @@ export async function fdatasyncInBackground(fd: number): Promise<number> {
 /** fsync(2). Any failure is reported as EIO. */
 export async function fsyncInBackground(fd: number): Promise<number> {
   return (await symbols.background_fsync(fd)) < 0 ? -Errno.EIO : 0;
+}
+
+/**
+ * syncfs(2): the whole file system that holds `fd`. Any failure is reported as EIO, and so is one of
+ * before, since the descriptor was opened.
+ */
+export async function syncfsInBackground(fd: number): Promise<number> {
+  return (await symbols.background_syncfs(fd)) < 0 ? -Errno.EIO : 0;
 }
 
 /** unlink(2) of a NUL-terminated path (`cstring`). Deleting a large file takes long; the name goes first. */

@@ -73,6 +73,7 @@ const library = Deno.dlopen("libc.so.6", {
     nonblocking: true,
   },
   background_fsync: { name: "fsync", parameters: ["i32"], result: "i32", nonblocking: true },
+  background_syncfs: { name: "syncfs", parameters: ["i32"], result: "i32", nonblocking: true },
   background_unlink: { name: "unlink", parameters: ["buffer"], result: "i32", nonblocking: true },
   background_ftruncate: {
     name: "ftruncate",

@@ -186,9 +186,10 @@ export class Engine {
   ): Promise<EvictResult> {
     const signal = this.#with(options.signal);
     const dirty: number[] = [];
-    for (const inode of inodes) {
-      const residency = await this.#tiering.filesystem.call("residency", { inode });
-      if (residency?.dirty) dirty.push(inode);
+    for (let at = 0; at < inodes.length; at += ENGINE_LIMITS.EVICT_BATCH_FILES) {
+      const batch = inodes.slice(at, at + ENGINE_LIMITS.EVICT_BATCH_FILES);
+      const asked = batch.map((inode) => this.#tiering.filesystem.call("residency", { inode }));
+      for (const file of await Promise.all(asked)) if (file?.dirty) dirty.push(file.inode);
     }
     if (dirty.length > 0) await this.#upload({ inodes: dirty, signal });
     const { onProgress, force = false } = options;

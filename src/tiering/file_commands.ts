@@ -25,7 +25,7 @@ export type CountProgress = (done: number, all: number) => void;
  * Files recalled at a time; their chunks share the recaller's bounds. As many as a pack of small files
  * holds: those that lie together come with one request, and are made durable together.
  */
-const RECALL_FILES = 1_024;
+const RECALL_FILES = 4_096;
 
 /** Evicts these files if they are confirmed; the caller uploads dirty ones before. */
 export async function evictFiles(
@@ -44,8 +44,12 @@ export async function evictFiles(
   for (let at = 0; at < inodes.length; at += size) {
     signal.throwIfAborted();
     const files: { inode: number; generation: number }[] = [];
-    for (const inode of inodes.slice(at, at + size)) {
-      const residency = await tiering.filesystem.call("residency", { inode });
+    const batch = inodes.slice(at, at + size);
+    const residencies = await Promise.all(
+      batch.map((inode) => tiering.filesystem.call("residency", { inode })),
+    );
+    for (const [place, inode] of batch.entries()) {
+      const residency = residencies[place];
       if (residency === undefined) result.refused.push({ inode, why: "gone" });
       else if (residency.kept) result.refused.push({ inode, why: "local" });
       else files.push({ inode, generation: residency.generation });

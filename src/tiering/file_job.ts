@@ -5,7 +5,8 @@
  * asked for, that is what is brought, whatever programs do to the file meanwhile; and it is ended.
  */
 import { unreachable } from "../domain/errors.ts";
-import type { DirtyChunk } from "../filesystem/protocol.ts";
+import type { DirtyChunk, Refusal } from "../filesystem/protocol.ts";
+import type { Gathered } from "../runtime/gathered.ts";
 import type { Budget, Share } from "./budget.ts";
 import type { EncodeResult } from "./compute_port.ts";
 import { describe, type Tiering } from "./context.ts";
@@ -32,7 +33,12 @@ export interface FileJobPorts {
   tiering: Tiering;
   builder: PackBuilder;
   memory: Budget;
+  /** Has a version saved. */
+  saves: Saves;
 }
+
+/** Asks for versions of many files at a time. */
+export type Saves = Gathered<{ inode: number; generation: number }, true | Refusal>;
 
 /** A chunk that is being read. */
 interface Reading {
@@ -231,11 +237,10 @@ export class FileJob {
   }
 
   async #save(): Promise<void> {
-    const { filesystem, log, signal } = this.#ports.tiering;
+    const { log, signal } = this.#ports.tiering;
     try {
       const { generation } = this;
-      const inode = this.#source!;
-      const answer = await filesystem.call("save", { inode, generation });
+      const answer = await this.#ports.saves.ask({ inode: this.#source!, generation });
       this.#finish(answer === true ? "saved" : outcomeOf(answer));
     } catch (error) {
       if (!signal.aborted) {

@@ -47,14 +47,16 @@ export const ENGINE_LIMITS = {
   DIRTY_PAGE_FILES: 256,
   /** Chunks of one file asked for at once. */
   DIRTY_PAGE_CHUNKS: 128,
-  /** Files whose chunks are being read at a time. */
-  FEEDING_FILES: 8,
+  /** Files whose chunks are being read at a time: small ones go through each step together. */
+  FEEDING_FILES: 64,
   /** Chunks of one file that are being read and compressed at a time. */
   FEEDING_CHUNKS: 4,
   /** Files that wait for their pack. More than a pack holds, or packs of small files stay small. */
   WAITING_FILES: 8_192,
   /** Placements in one `stage`: what the filesystem isolate does in one transaction. */
   STAGE_PLACEMENTS: 1_000,
+  /** Files in one `save`: some milliseconds of the filesystem isolate, and one transaction. */
+  SAVE_FILES: 64,
   /** Hashes in one `matchChunks`. */
   MATCH_HASHES: 256,
   /** First pause before a file that keeps changing is tried again; doubles up to the deadline. */

@@ -6,11 +6,12 @@
 import type { DirtyFile } from "../filesystem/protocol.ts";
 import { BoundedQueue } from "../runtime/bounded_queue.ts";
 import { sleep } from "../runtime/clock.ts";
+import { Gathered } from "../runtime/gathered.ts";
 import { Budget } from "./budget.ts";
 import { describe, type Tiering, untilAborted } from "./context.ts";
 import { anythingDirty, dirtyPages } from "./dirty_pages.ts";
 import type { UploaderReport } from "./engine_status.ts";
-import { FileJob, type FileOutcome } from "./file_job.ts";
+import { FileJob, type FileOutcome, type Saves } from "./file_job.ts";
 import { PackBuilder } from "./pack_builder.ts";
 import { PackUploader } from "./pack_uploader.ts";
 import { ProgressMeter } from "./progress_meter.ts";
@@ -35,6 +36,7 @@ export class Uploader {
   readonly #packs: PackUploader;
   readonly #builder: PackBuilder;
   readonly #memory: Budget;
+  readonly #saves: Saves;
   /** Files that wait to be read. Those of several chunks take turns, a page of chunks each. */
   readonly #queues = {
     small: new BoundedQueue<FileJob>(ENGINE_LIMITS.FEEDING_FILES),
@@ -75,6 +77,8 @@ export class Uploader {
     const letGo = () => this.#builder.closeIfStuck();
     this.#memory.onScarce = letGo;
     this.#waiting.onScarce = letGo;
+    const most = ENGINE_LIMITS.SAVE_FILES;
+    this.#saves = new Gathered((files) => tiering.filesystem.call("save", { files }), { most });
     this.#wakeup = new Wakeup(tiering.clock);
     this.#progress = new ProgressMeter(tiering.clock);
   }
@@ -298,6 +302,7 @@ export class Uploader {
       tiering: this.#tiering,
       builder: this.#builder,
       memory: this.#memory,
+      saves: this.#saves,
       ...options,
     });
     this.#jobs.set(inode, job);

@@ -55,7 +55,7 @@ export class EnginePlayer {
     const upload = this.#uploads[a % Math.max(1, this.#uploads.length)];
     if (upload === undefined) return;
     const { inode, generation } = upload;
-    this.fixture.engine.ask("save", { inode, generation }, () => {});
+    this.fixture.engine.ask("save", { files: [{ inode, generation }] }, () => {});
   }
 
   _saveWhole(a: number): void {

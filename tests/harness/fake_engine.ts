@@ -137,7 +137,11 @@ export class FakeEngine {
     this.read(inode, (upload) => {
       if (upload === undefined) return later(undefined);
       const { generation } = upload;
-      this.stage(upload, { verified, later: () => this.ask("save", { inode, generation }, later) });
+      const saved = ([answer]: (true | Refusal)[]) => later(answer);
+      this.stage(upload, {
+        verified,
+        later: () => this.ask("save", { files: [{ inode, generation }] }, saved),
+      });
     });
   }
 

@@ -69,6 +69,25 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
     return structuredClone(handler(received));
   }
 
+  #save({ inode, generation }: { inode: number; generation: number }): true | Refusal {
+    const shadow = this.shadows.get(inode);
+    const file = this.files.get(shadow === undefined ? inode : -inode);
+    if (file === undefined) return "gone";
+    if (shadow !== undefined) {
+      assert.equal(generation, shadow.generation);
+      if (localBytes(shadow) > 0) return "unstaged";
+      file.saved = generation;
+      return true;
+    }
+    if (file.generation !== generation) return "changed";
+    if (file.writers > 0) return "open";
+    if (localBytes(file) > 0) return "unstaged";
+    if (file.dirty) this.dirty--;
+    file.dirty = false;
+    file.saved = generation;
+    return true;
+  }
+
   readonly #handlers: Handlers = {
     dirtyFiles: ({ changedBefore, limit, after, future = false }) =>
       [...this.files.values()]
@@ -139,24 +158,7 @@ export class FakeFilesystemPort extends FakeFilesystemState implements Filesyste
       assert.ok(this.shadows.delete(shadow), "a snapshot is ended twice");
     },
 
-    save: ({ inode, generation }) => {
-      const shadow = this.shadows.get(inode);
-      const file = this.files.get(shadow === undefined ? inode : -inode);
-      if (file === undefined) return "gone";
-      if (shadow !== undefined) {
-        assert.equal(generation, shadow.generation);
-        if (localBytes(shadow) > 0) return "unstaged";
-        file.saved = generation;
-        return true;
-      }
-      if (file.generation !== generation) return "changed";
-      if (file.writers > 0) return "open";
-      if (localBytes(file) > 0) return "unstaged";
-      if (file.dirty) this.dirty--;
-      file.dirty = false;
-      file.saved = generation;
-      return true;
-    },
+    save: ({ files }) => files.map((file) => this.#save(file)),
 
     unverifiedPacks: ({ inodes }) => {
       const found = new Map<number, FakePack>();

@@ -248,7 +248,7 @@ lawTest("a file is not saved while somebody may store into it unseen", (fixture)
   fixture.quiesce();
   const { generation } = fixture.engine.call("residency", { inode })!;
   let answer: unknown;
-  fixture.engine.ask("save", { inode, generation }, (result) => answer = result);
+  fixture.engine.ask("save", { files: [{ inode, generation }] }, ([result]) => answer = result);
   assert.equal(answer, "open");
   assert.equal(fixture.engine.evict(inode), "open");
   mapped.store(CHUNK, new TextEncoder().encode("unseen"));

@@ -71,6 +71,32 @@ lawTest(
   },
 );
 
+lawTest(
+  "a snapshot that is saved together with its file's newer state does not take its place",
+  (fixture) => {
+    const file = fixture.create("a");
+    fixture.write(file, 0, data(1, CHUNK));
+    const shadow = taken(fixture, file.inode);
+    fixture.write(file, 0, data(2, CHUNK + 7));
+    fixture.closeFile(file);
+    fixture.quiesce();
+    const files: { inode: number; generation: number }[] = [];
+    for (const inode of [file.inode, shadow]) {
+      fixture.engine.read(inode, (upload) => {
+        fixture.engine.stage(upload!);
+        files.push({ inode, generation: upload!.generation });
+      });
+      fixture.work();
+    }
+    let answers: unknown;
+    fixture.engine.ask("save", { files }, (results) => answers = results);
+    fixture.work();
+    assert.deepEqual(answers, [true, "gone"]);
+    assertSaved(fixture, { inode: file.inode, bytes: data(2, CHUNK + 7) });
+    end(fixture, shadow);
+  },
+);
+
 lawTest("a file with a snapshot stays dirty and here, and its own version follows", (fixture) => {
   const file = fixture.create("a");
   fixture.write(file, 0, data(1, 2 * CHUNK));

@@ -4,6 +4,7 @@ import { Errno } from "../../src/domain/errno.ts";
 import { FsError } from "../../src/domain/errors.ts";
 import type { Commands } from "../../src/filesystem/protocol.ts";
 import type { Upload } from "../harness/fake_engine.ts";
+import { assertSaved } from "../harness/filesystem_checks.ts";
 import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
 import { assertDone, cached, CHUNK, data, labels, lawTest } from "../harness/law_test.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
@@ -20,7 +21,7 @@ function upload(fixture: FilesystemFixture, inode: number): Upload {
 
 function saveAs(fixture: FilesystemFixture, { inode, generation }: Upload): unknown {
   let answer: unknown;
-  fixture.engine.ask("save", { inode, generation }, (result) => answer = result);
+  fixture.engine.ask("save", { files: [{ inode, generation }] }, ([result]) => answer = result);
   fixture.work();
   return answer;
 }
@@ -38,6 +39,31 @@ lawTest("a file that changed since it was read is neither staged nor saved", (fi
   assert.deepEqual(placed, ["changed", true]);
   assert.equal(saveAs(fixture, read), "changed");
   assert.equal(fixture.engine.call("residency", { inode: file.inode })?.dirty, true);
+});
+
+lawTest("of files that are saved together each is looked at by itself", (fixture) => {
+  const files = [1, 2, 3, 4].map((seed) => {
+    const file = fixture.create(`file ${seed}`);
+    fixture.write(file, 0, data(seed, CHUNK + seed));
+    fixture.closeFile(file);
+    return { ...file, bytes: data(seed, CHUNK + seed) };
+  });
+  const uploads = files.map(({ inode }) => upload(fixture, inode));
+  // The third is never staged, the second changes after it was.
+  for (const at of [0, 1, 3]) fixture.engine.stage(uploads[at]);
+  const again = { inode: files[1].inode, handle: fixture.open(files[1].inode) };
+  fixture.write(again, 5, "!");
+  fixture.closeFile(again);
+  let answers: unknown;
+  const asked = [...uploads, { inode: 999, generation: 1 }].map(({ inode, generation }) => ({
+    inode,
+    generation,
+  }));
+  fixture.engine.ask("save", { files: asked }, (results) => answers = results);
+  assert.deepEqual(answers, [true, "changed", "unstaged", true, "gone"]);
+  for (const at of [0, 3]) assertSaved(fixture, files[at]);
+  const dirty = files.map(({ inode }) => fixture.engine.call("residency", { inode })!.dirty);
+  assert.deepEqual(dirty, [false, true, true, false]);
 });
 
 lawTest("a file with a chunk that is not staged is not saved", (fixture) => {
@@ -179,7 +205,6 @@ lawTest(
     const inode = fixture.evicted("a", bytes);
     const handle = fixture.open(inode, 0);
     const read = fixture.kernel.read(inode, { handle, offset: 0, size: CHUNK });
-    assert.deepEqual(fixture.engine.recalls.map(({ index }) => index), [0, 1]);
     fixture.engine.install(fixture.engine.recalls[0]);
     assert.deepEqual(read.value, bytes.subarray(0, CHUNK));
     const resident = () =>

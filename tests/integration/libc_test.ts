@@ -108,6 +108,8 @@ Deno.test("calls in the background work, and tell their errors", () =>
     assert.equal(await libc.ftruncateInBackground(fd, 2), 0);
     assert.equal(await libc.fdatasyncInBackground(fd), 0);
     assert.equal(await libc.fsyncInBackground(fd), 0);
+    assert.equal(await libc.syncfsInBackground(fd), 0);
+    assert.equal(await libc.syncfsInBackground(-1), -Errno.EIO);
     assert.equal(await libc.statvfsWorksInBackground(directory), true);
     assert.equal(await libc.unlinkInBackground(libc.cstring(`${directory}/file`)), 0);
     assert.equal(await libc.unlinkInBackground(libc.cstring(`${directory}/file`)), -Errno.ENOENT);
