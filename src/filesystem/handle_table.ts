@@ -15,6 +15,9 @@ export interface Handle {
   /** Last chunk that was read, -1 at first, and for how many chunks it went straight on. */
   lastIndex: number;
   run: number;
+  /** Where its last read ended, and how many bytes before that it had read straight on. */
+  until: number;
+  straight: number;
   /** How the program that opened it is treated; undefined: as everybody. */
   readonly treatment: Treatment | undefined;
   /** The journal knows that it has brought content back. */
@@ -49,6 +52,8 @@ export class HandleTable {
       writes,
       lastIndex: -1,
       run: 0,
+      until: -1,
+      straight: 0,
       treatment,
       recalled: false,
       stale: false,

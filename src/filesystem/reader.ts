@@ -17,6 +17,8 @@ import type { Recalls } from "./recalls.ts";
 const AHEAD_CHUNKS = 8;
 /** … for readers of whom nothing is kept. */
 const AHEAD_STREAM_CHUNKS = 2;
+/** Who has read one of so many parts of a chunk straight on will want the next one. */
+const STRAIGHT_PARTS = 4;
 
 const isStream = (handle: Handle) => handle.treatment?.recall === "stream";
 
@@ -56,8 +58,7 @@ export class Reader {
     if (absent.length > 0) {
       this.#recalling(handle, request);
       this.#recalls.want(file, absent, "reader", { stream: isStream(handle) });
-      this.#fetchAhead(handle, last);
-      handle.lastIndex = last;
+      this.#movedTo(handle, last);
       return core.lot.park(request, {
         operation: "read",
         reason: "recall",
@@ -76,9 +77,13 @@ export class Reader {
         return this.readAt(handle, { request, offset, into });
       }
     }
-    // Whoever looks at the beginning only, which may have been kept here for that, gets no more.
-    if (last > handle.lastIndex && handle.lastIndex >= 0) this.#fetchAhead(handle, last);
-    handle.lastIndex = last;
+    handle.straight = offset === handle.until ? handle.straight + length : 0;
+    handle.until = end;
+    if (last !== handle.lastIndex) this.#movedTo(handle, last);
+    else if (handle.run === 0 && handle.straight >= size / STRAIGHT_PARTS) {
+      handle.run = 1;
+      this.#fetchAhead(handle);
+    }
     if ((handle.flags & O.NOATIME) === 0) core.accessed(inode);
     return length;
   }
@@ -115,12 +120,22 @@ export class Reader {
     journal.note({ ...entry, what: "recalled", who: file.recalledBy });
   }
 
-  /** A reader that moves on to the next chunk gets the ones after it, more the longer it does so. */
-  #fetchAhead(handle: Handle, last: number): void {
-    const file = handle.file;
-    if (last === handle.lastIndex) return;
-    handle.run = last === handle.lastIndex + 1 ? Math.min(handle.run + 1, 3) : 0;
-    if (handle.run === 0 || file.inode.resident === file.inode.allocated) return;
+  /**
+   * A reader that moves on to the next chunk gets the ones after it, more the longer it does so. Whoever
+   * only looks at some place, most often the beginning, pays for that chunk and waits for nothing else:
+   * what comes with it takes its share of the line.
+   */
+  #movedTo(handle: Handle, last: number): void {
+    const before = handle.lastIndex;
+    handle.lastIndex = last;
+    if (before < 0) return;
+    handle.run = last === before + 1 ? Math.min(handle.run + 1, 3) : 0;
+    if (handle.run > 0) this.#fetchAhead(handle);
+  }
+
+  #fetchAhead(handle: Handle): void {
+    const { file, lastIndex: last } = handle;
+    if (file.inode.resident === file.inode.allocated) return;
     // What is kept in memory only must not push itself out.
     const stream = isStream(handle);
     const ahead = Math.min(2 ** handle.run, stream ? AHEAD_STREAM_CHUNKS : AHEAD_CHUNKS);

@@ -220,6 +220,36 @@ lawTest(
   },
 );
 
+/** What the engine was asked for, and has not brought yet. */
+const wanted = (fixture: FilesystemFixture) =>
+  fixture.engine.recalls.map(({ index, urgency }) => `${index} ${urgency}`);
+
+lawTest(
+  "the first byte of a cold file shared the line with the next two chunks, which nobody may want",
+  (fixture) => {
+    const bytes = data(1, 8 * CHUNK);
+    const inode = fixture.evicted("a", bytes);
+    const handle = fixture.open(inode, 0);
+    const at = (offset: number, size: number) =>
+      fixture.kernel.read(inode, { handle, offset, size });
+    const first = at(0, 1);
+    assert.deepEqual(wanted(fixture), ["0 reader"]);
+    assert.deepEqual(fixture.answered(first).value, bytes.subarray(0, 1));
+    // Here and there in it, which may be all that is looked at.
+    for (const offset of [CHUNK / 2, 100, CHUNK - 100]) assert.equal(at(offset, 50).errno, 0);
+    assert.deepEqual(wanted(fixture), []);
+    // Straight on: so it goes on.
+    for (let offset = 0; offset < CHUNK / 2; offset += CHUNK / 8) at(offset, CHUNK / 8);
+    assert.deepEqual(wanted(fixture), ["1 ahead", "2 ahead"]);
+    fixture.engine.installAll();
+    assert.deepEqual(at(CHUNK, 10).value, bytes.subarray(CHUNK, CHUNK + 10));
+    assert.deepEqual(wanted(fixture), ["3 ahead", "4 ahead", "5 ahead"]);
+    // Another place: only what lies there.
+    at(7 * CHUNK, 10);
+    assert.equal(wanted(fixture).at(-1), "7 reader");
+  },
+);
+
 lawTest("a content file that could not be opened left others settling for ever", (fixture) => {
   const contents = [1, 2, 3].map((seed) => data(seed, CHUNK));
   const files = contents.map((bytes, index) => {
