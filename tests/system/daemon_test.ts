@@ -112,6 +112,17 @@ Deno.test("a daemon that was still ending took away the control socket of the on
   await mount.unmount();
 });
 
+Deno.test("one stale mount kept status from telling of all others", async () => {
+  await using stale = await ScratchMount.create();
+  await using mount = await ScratchMount.create();
+  await stale.killDaemon();
+  const { code, stdout, stderr } = await mount.zero(["status", "--json"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /does not answer/);
+  const told = (JSON.parse(stdout) as { mountpoint: string }[]).map((each) => each.mountpoint);
+  assert.ok(told.includes(mount.mountpoint) && !told.includes(stale.mountpoint), `${told}`);
+});
+
 Deno.test("an unmount by hand ends the daemon, and the next mount finds everything", async () => {
   await using mount = await ScratchMount.create();
   await mount.sh("echo kept > file");

@@ -38,6 +38,7 @@ export async function statusCommand(
     throw new UserError("no file system of Zero is mounted", { hint: "zero mount MOUNTPOINT" });
   }
   const reports: unknown[] = [];
+  const failures: UserError[] = [];
   for (const { mount, names } of targets) {
     if (names.length > 0) {
       const file = await callDaemon<FileReport>(mount, {
@@ -47,7 +48,15 @@ export async function statusCommand(
       reports.push(file);
       if (!options.json) context.print(`${ENTRY_HEADER}\n${renderEntry(file)}`);
     } else {
-      const status = await callDaemon<StatusReport>(mount, { command: "status" });
+      let status: StatusReport;
+      try {
+        status = await callDaemon<StatusReport>(mount, { command: "status" });
+      } catch (error) {
+        // One that does not answer keeps nobody from hearing of the others.
+        if (path !== undefined || !(error instanceof UserError)) throw error;
+        failures.push(error);
+        continue;
+      }
       const cost = costOfMount(mount.cache);
       reports.push({ ...status, cost });
       if (options.json) continue;
@@ -59,5 +68,6 @@ export async function statusCommand(
   if (options.json) {
     context.print(JSON.stringify(path === undefined ? reports : reports[0], null, 2));
   }
+  if (failures.length > 0) throw failures[0];
   return ExitCode.ok;
 }
