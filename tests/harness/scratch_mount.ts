@@ -24,8 +24,11 @@ export interface ScratchOptions {
 }
 
 const CLEANUP_TIMEOUT_MS = 20_000;
-/** A daemon that is told to end does so within ten seconds, on a machine that has time for it. */
-const GONE_MS = 30_000;
+/**
+ * A daemon that is told to end does so within ten seconds, on a machine that has time for it; a killed one
+ * when its last sync is over, however slow the disk is.
+ */
+const GONE_MS = 60_000;
 
 export class ScratchMount {
   readonly mountpoint: string;
