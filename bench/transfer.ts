@@ -84,6 +84,9 @@ async function swiftStore(): Promise<Place> {
   };
 }
 
+/** For a minute ext4 looks for inodes other than those that were just deleted, 0.6 ms for each new file. */
+const forgotten = () => new Promise((resolve) => setTimeout(resolve, EXT4_FORGETS_MS));
+
 class Transfer {
   readonly #mount: ScratchMount;
   readonly #place: Place;
@@ -96,10 +99,16 @@ class Transfer {
     this.#scale = scale;
   }
 
-  /** Seconds that the daemon takes for a command, without starting the program that asks. */
+  /** Seconds that the daemon takes for a command. */
   async #ask(request: ControlRequest): Promise<number> {
-    const { cache, mountpoint } = this.#mount;
     const start = performance.now();
+    await this.#command(request);
+    return (performance.now() - start) / 1000;
+  }
+
+  /** What the daemon answers, without starting the program that asks. Throws where anything was left out. */
+  async #command(request: ControlRequest): Promise<Record<string, unknown>> {
+    const { cache, mountpoint } = this.#mount;
     const result = await callDaemon<Record<string, unknown>>(
       { cache, mountpoint: new TextEncoder().encode(mountpoint) },
       request,
@@ -107,7 +116,7 @@ class Transfer {
     const left = (result.unsafe as { files: number } | undefined)?.files ?? result.failedFiles ??
       result.stayedFiles;
     if (left !== 0) throw new Error(`${request.command}: ${JSON.stringify(result)}`);
-    return (performance.now() - start) / 1000;
+    return result;
   }
 
   async #work<T = { seconds: number }>(...args: (string | number)[]): Promise<T> {
@@ -144,15 +153,17 @@ class Transfer {
 
   /** Nothing of it is left on the disk, nor in the kernel's page cache. */
   async #evict(name: string): Promise<void> {
-    // A moment after its last close the kernel still has it open.
+    // A moment after its last close the kernel still has it open, and what was just recalled is not yet
+    // resident: then there is nothing to evict, but it can be read.
     for (let tries = 1;; tries++) {
       try {
-        await this.#ask({ command: "evict", paths: [this.#path(name)] });
-        break;
+        const { files } = await this.#command({ command: "evict", paths: [this.#path(name)] });
+        if (files === 1) break;
+        if (tries === 50) throw new Error(`nothing of ${name} is there to be evicted`);
       } catch (error) {
         if (tries === 50) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 100));
       }
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
     await this.#shell(
       `test -d "$1/${name}" || dd if="$1/${name}" iflag=nocache count=0 status=none`,
@@ -172,8 +183,7 @@ class Transfer {
     await this.#firstBytes(name, bytes / PIECE_BYTES);
     const rawDown = await this.#raw("download", file, name, PIECE_BYTES, DOWNLOADS);
     await this.#evict(name);
-    // For a minute ext4 looks for inodes other than those that were just deleted, 0.6 ms for each new file.
-    await new Promise((resolve) => setTimeout(resolve, EXT4_FORGETS_MS));
+    await forgotten();
     this.#note(
       "recall, large file",
       await this.#ask({ command: "recall", paths: [path] }),
@@ -210,6 +220,7 @@ class Transfer {
     this.#note(`upload, files of 4 KiB`, await this.#ask({ command: "sync" }), raw);
     const rawDown = await this.#raw("download-each", directory, name, DOWNLOADS);
     await this.#ask({ command: "evict", paths: [path] });
+    await forgotten();
     this.#note(
       `recall, files of 4 KiB`,
       await this.#ask({ command: "recall", paths: [path] }),
