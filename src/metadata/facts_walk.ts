@@ -9,7 +9,6 @@ import {
   FILE,
   GONE,
   HERE,
-  NAME,
   PAGE,
   type Row,
   USAGE,
@@ -59,12 +58,16 @@ export class FactsWalk {
   here(needs: WalkNeeds, visit: Visit): void {
     this.absent.files = 0;
     [this.absent.bytes] = this.#bytes.get() as unknown as [number];
+    // The index of names by inode is walked from one end to the other; to look each inode up in it took
+    // a quarter more. A file with several names comes once for each, one after the other.
     const statement = this.#database.arrayStatement(
-      `SELECT ${columnsOf(needs, { here: true })} FROM main.inode i ${USAGE} ${NAME}
-       WHERE i.id > ? AND i.id <= ? AND ${FILE} AND ${HERE} ORDER BY i.id`,
+      `SELECT ${columnsOf(needs, { here: true })}
+       FROM main.dentry d INDEXED BY dentry_inode CROSS JOIN main.inode i ON i.id = d.inode ${USAGE}
+       WHERE d.inode > ? AND d.inode <= ? AND ${FILE} AND ${HERE} ORDER BY d.inode`,
     );
     for (const [after, upTo] of this.#inodes.pages()) {
-      const rows = statement.all(after, upTo) as unknown as Row[];
+      const all = statement.all(after, upTo) as unknown as Row[];
+      const rows = all.filter((row, at) => at === 0 || row[0] !== all[at - 1][0]);
       // Else every one of the inodes between is here.
       if (rows.length < PAGE) {
         this.absent.files += (this.#gone.get(after, upTo) as unknown as [number])[0];
