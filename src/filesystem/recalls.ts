@@ -19,14 +19,14 @@ export class Recalls {
   #hungry: { file: FileState; recall: Recall }[] = [];
   /** What has not come and is not given up yet. */
   readonly #asked = new Set<Recall>();
-  readonly settling: RecallSettling;
+  readonly #settling: RecallSettling;
   /** Told of every chunk that became readable or will not come. */
   onSettled: (file: FileState, index: number, failed?: string) => void = () => {};
   onPressure: () => void = () => {};
 
   constructor(core: Core) {
     this.#core = core;
-    this.settling = new RecallSettling(core, (file, index) => this.onSettled(file, index));
+    this.#settling = new RecallSettling(core, (file, index) => this.onSettled(file, index));
   }
 
   get hungry(): number {
@@ -201,7 +201,7 @@ export class Recalls {
   /** Nobody will use the file any more. */
   forgetAll(file: FileState): void {
     for (const index of [...file.recalls.keys()]) this.cancel(file, index);
-    this.settling.forget(file, [...file.volatile]);
+    this.#settling.forget(file, [...file.volatile]);
     this.#core.files.dropIfIdle(file);
   }
 
@@ -240,7 +240,7 @@ export class Recalls {
       return false;
     }
     this.#done(file, recall);
-    this.settling.arrived(file, argument.index, { last: this.#asked.size === 0 && recall.bulk });
+    this.#settling.arrived(file, argument.index, { last: this.#asked.size === 0 && recall.bulk });
     return true;
   }
 
@@ -251,7 +251,7 @@ export class Recalls {
       () => `chunk ${row.index} is not absent`,
     );
     this.#core.space.reserved += this.#core.charge(row.length);
-    this.settling.arrived(file, row.index, { last: false });
+    this.#settling.arrived(file, row.index, { last: false });
   }
 
   /** Verified bytes for readers of whom nothing is kept. */
@@ -287,11 +287,11 @@ export class Recalls {
 
   /** Makes recalled bytes of a file durable, then its rows resident, then lets writers at them. */
   settle(file: FileState): void {
-    this.settling.settle(file);
+    this.#settling.settle(file);
   }
 
   /** A recalled chunk whose row changed before it was durable (truncated, deleted). */
   forgetVolatile(file: FileState, index: number): void {
-    this.settling.forgetVolatile(file, index);
+    this.#settling.forgetVolatile(file, index);
   }
 }

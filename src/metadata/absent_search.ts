@@ -58,9 +58,9 @@ export class AbsentSearch {
    * reads, and may say fewer each time.
    */
   files(needs: WalkNeeds, filters: () => readonly Prefilter[], visit: Visit): void {
-    const search = (wanted: (filter: Prefilter) => boolean): Search => ({
-      ...{ needs, visit, filters: () => filters().filter(wanted) },
-    });
+    const search = (wanted: (filter: Prefilter) => boolean): Search => {
+      return { needs, visit, filters: () => filters().filter(wanted) };
+    };
     this.#inDirectories(search((each) => !byNumber(each) && inPlaces(each).length > 0));
     this.#throughInodes(search(byNumber));
     this.#throughNames(search((each) => !byNumber(each) && anywhere(each).length > 0));

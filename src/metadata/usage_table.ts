@@ -80,6 +80,7 @@ interface UsageRow {
 
 /** Times of uses that are kept per file. */
 const USES_KEPT = 32;
+/** Rows that are deleted together at the price of one that is written. */
 const GONE_FOR_ONE = 8;
 
 export class UsageTable {

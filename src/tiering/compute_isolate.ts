@@ -1,7 +1,7 @@
 /**
- * Entry of a compute isolate: the jobs of a message are answered in one when all are done. Owns no state but the
- * secrets of the file system, where it is encrypted. Whatever a job throws becomes its answer; only a
- * defect of this file ends the isolate.
+ * Entry of a compute isolate: the jobs of a message are answered in one when all are done. Owns no
+ * state but the secrets of the file system, where it is encrypted. Whatever a job throws becomes its
+ * answer; only a defect of this file ends the isolate.
  */
 /// <reference lib="deno.worker" />
 import { invariant } from "../domain/errors.ts";

@@ -3,43 +3,43 @@
  * while a `stage` is under way go together in the next one.
  */
 import type { FilesystemPort } from "../filesystem/port.ts";
-import type { Placement } from "../filesystem/protocol.ts";
+import type { Placement, Refusal } from "../filesystem/protocol.ts";
+import { Gathered } from "../runtime/gathered.ts";
 import { describe, type Log } from "./context.ts";
 import { placementOf, type Target } from "./placing.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
 
+interface LoosePlacement {
+  target: Target;
+  source: Placement["source"];
+}
+
 export class LoosePlacements {
   readonly #filesystem: FilesystemPort;
   readonly #log: Log;
-  readonly #line: { target: Target; source: Placement["source"] }[] = [];
-  #staging = false;
+  readonly #line: Gathered<LoosePlacement, true | Refusal>;
 
   constructor(options: { filesystem: FilesystemPort; log: Log }) {
     this.#filesystem = options.filesystem;
     this.#log = options.log;
+    const most = ENGINE_LIMITS.STAGE_PLACEMENTS;
+    this.#line = new Gathered((batch) => this.#stage(batch), { most });
   }
 
-  add(target: Target, source: Placement["source"]): void {
-    this.#line.push({ target, source });
-    if (!this.#staging) this.#stage();
+  /** Tells the target what came of it. Never rejects. */
+  async add(target: Target, source: Placement["source"]): Promise<void> {
+    target.settle(await this.#line.ask({ target, source }));
   }
 
-  async #stage(): Promise<void> {
-    this.#staging = true;
-    // Whatever the same turn brings goes into the first question too.
-    await Promise.resolve();
-    while (this.#line.length > 0) {
-      const batch = this.#line.splice(0, ENGINE_LIMITS.STAGE_PLACEMENTS);
-      try {
-        const { placed } = await this.#filesystem.call("stage", {
-          placements: batch.map(({ target, source }) => placementOf(target, source)),
-        });
-        batch.forEach(({ target }, i) => target.settle(placed[i]));
-      } catch (error) {
-        this.#log("error", "chunks could not be bound", { error: describe(error) });
-        for (const { target } of batch) target.settle("unstaged");
-      }
+  async #stage(batch: readonly LoosePlacement[]): Promise<(true | Refusal)[]> {
+    try {
+      const { placed } = await this.#filesystem.call("stage", {
+        placements: batch.map(({ target, source }) => placementOf(target, source)),
+      });
+      return placed;
+    } catch (error) {
+      this.#log("error", "chunks could not be bound", { error: describe(error) });
+      return batch.map(() => "unstaged");
     }
-    this.#staging = false;
   }
 }

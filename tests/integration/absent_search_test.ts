@@ -103,8 +103,7 @@ Deno.test(
   withDirectory((directory) => {
     const options = { directory, fileSystemId: "0123", chunkSize: 4096, store: "file:///bucket" };
     const database = MetadataDatabase.create({ ...options, clock: new SimulatedClock() });
-    // More than a page of names.
-    // Of nearly all, nothing is here.
+    // More than a page of names; of nearly all files, nothing is here.
     const ids = fillTree(database, { files: 2_200, seed: 5, hereEvery: 97 });
     const table = new FactsTable(database);
     const files = ids.map((id) => table.get(id, { uses: true, xattrs: true }))

@@ -38,7 +38,7 @@ export async function statusCommand(
     throw new UserError("no file system of Zero is mounted", { hint: "zero mount MOUNTPOINT" });
   }
   const reports: unknown[] = [];
-  const failures: UserError[] = [];
+  let failure: UserError | undefined;
   for (const { mount, names } of targets) {
     if (names.length > 0) {
       const file = await callDaemon<FileReport>(mount, {
@@ -54,7 +54,7 @@ export async function statusCommand(
       } catch (error) {
         // One that does not answer keeps nobody from hearing of the others.
         if (path !== undefined || !(error instanceof UserError)) throw error;
-        failures.push(error);
+        failure ??= error;
         continue;
       }
       const cost = costOfMount(mount.cache);
@@ -68,6 +68,6 @@ export async function statusCommand(
   if (options.json) {
     context.print(JSON.stringify(path === undefined ? reports : reports[0], null, 2));
   }
-  if (failures.length > 0) throw failures[0];
+  if (failure !== undefined) throw failure;
   return ExitCode.ok;
 }
