@@ -54,6 +54,11 @@ export class Reader {
     if (inode.deadFrom !== undefined && last >= inode.deadFrom) {
       return core.lot.park(request, { operation: "read", reason: "slices", file });
     }
+    if (file.leftover && core.unseen.outrunsRows(file)) {
+      // Nobody can tell what was stored from what is being cut off.
+      core.hurryTrims();
+      return core.lot.park(request, { operation: "read", reason: "sync", file });
+    }
     const absent = this.#absent(handle, first, last);
     if (absent.length > 0) {
       this.#recalling(handle, request);
@@ -153,28 +158,30 @@ export class Reader {
     const core = this.#core;
     const { file } = handle;
     const row = file.row(piece.index);
-    const valid = row === null ? 0 : Math.min(piece.part.length, row.length - piece.from);
-    if (row === null || valid <= 0) {
+    const most = piece.part.length;
+    const valid = row === null ? 0 : Math.max(0, Math.min(most, row.length - piece.from));
+    const wanted = core.unseen.outrunsRows(file) ? most : valid;
+    if (wanted === 0) {
       piece.part.fill(0);
       return true;
     }
-    if (!file.readable(row)) {
+    if (row !== null && !file.readable(row)) {
       const bytes = core.streams.get(row.chunk)!;
       piece.part.set(bytes.subarray(piece.from, piece.from + valid));
       piece.part.fill(0, valid);
       return true;
     }
-    file.touched.set(piece.index, ++core.tick);
+    if (row !== null) file.touched.set(piece.index, ++core.tick);
     const content = core.content(file.inode, false);
-    const target = piece.part.subarray(0, valid);
+    const target = piece.part.subarray(0, wanted);
     const got = content === undefined
       ? 0
       : core.store.read(content, target, piece.index * core.chunkSize + piece.from);
-    if (got < valid) {
+    if (row !== null && got < valid) {
       this.#missing(file, row);
       return false;
     }
-    piece.part.fill(0, valid);
+    piece.part.fill(0, got);
     return true;
   }
 

@@ -256,6 +256,10 @@ export class Resizer {
       } else holes.push(row);
     }
     this.#applyZeros(file, parts, holes);
+    if (core.unseen.outrunsRows(file)) {
+      const last = rows.length < ROWS_AT_ONCE ? end : rows[rows.length - 1].index * size;
+      this.#zeroBetween(file, rows, { offset: request.offset, end: last });
+    }
     if (rows.length < ROWS_AT_ONCE) return undefined;
     // The rest after other requests have had their turn.
     this.#reaper.add(() => {
@@ -297,6 +301,25 @@ export class Resizer {
     const content = core.content(inode, true)!;
     for (const { offset, length } of parts) core.store.punch(content, offset, length);
     core.unseen.wrote(inode);
+  }
+
+  /** What was stored unseen where `rows`, as they were, name nothing: no crash can miss it. */
+  #zeroBetween(file: FileState, rows: MapRow[], range: { offset: number; end: number }): void {
+    const core = this.#core;
+    const content = core.content(file.inode, false);
+    if (content === undefined) return;
+    let at = range.offset;
+    const punch = (until: number) => {
+      if (until > at) core.store.punch(content, at, until - at);
+    };
+    for (const { index, length } of rows) {
+      const start = index * core.chunkSize;
+      punch(Math.min(start, range.end));
+      at = Math.max(at, start + length);
+    }
+    punch(range.end);
+    core.unseen.wrote(file.inode);
+    core.markUnsynced(file.inode.id);
   }
 
   /** SEEK_DATA and SEEK_HOLE by the working map: residency plays no part. */

@@ -62,6 +62,14 @@ export class UnseenWriters {
   }
 
   /**
+   * Whether the content file says more than rows do: somebody may store into what rows call holes, or
+   * behind the valid bytes of a chunk. Then it is the file, but for what `leftover` tells.
+   */
+  outrunsRows({ serving, inode }: FileState): boolean {
+    return serving === "passthrough" && this.#files.has(inode.id);
+  }
+
+  /**
    * Before a first open: where something was stored and the last writer has gone, rows are to say so.
    * True: that is under way, and whoever opens it waits.
    */

@@ -223,12 +223,16 @@ export class Writer {
     core.markUnsynced(file.inode.id);
   }
 
-  /** What no row names must not be seen by those who read the content file by themselves. */
+  /**
+   * What no row names must not be seen by those who read the content file by themselves. Where others
+   * may have stored there, a part of what was to be written stays rather than that what they stored goes.
+   */
   #takeBack(file: FileState, pieces: Piece[]): void {
     const { store, chunkSize } = this.#core;
     const content = this.#core.content(file.inode, false);
     if (content === undefined) return;
-    for (const { index, until, row } of pieces) {
+    const outrun = this.#core.unseen.outrunsRows(file);
+    for (const { index, until, row } of outrun ? [] : pieces) {
       const valid = row?.length ?? 0;
       if (until > valid) store.punch(content, index * chunkSize + valid, until - valid);
     }
@@ -240,7 +244,9 @@ export class Writer {
   #store(file: FileState, pieces: Piece[], source: { data: Uint8Array; offset: number }): void {
     const core = this.#core;
     const content = core.content(file.inode, true)!;
-    for (const piece of pieces) {
+    // What is lent reads as zeros there already, or as what somebody has stored.
+    const outrun = core.unseen.outrunsRows(file);
+    for (const piece of outrun ? [] : pieces) {
       const valid = piece.row?.length ?? 0;
       if (piece.from > valid) {
         this.zeroGap(content, piece.index * core.chunkSize + valid, piece.from - valid);

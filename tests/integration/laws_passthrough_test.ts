@@ -308,6 +308,93 @@ lawTest(
   with_,
 );
 
+/** A lent file of five chunks, the three in the middle holes, who has mapped it, and a handle beside. */
+function storedInto(fixture: FilesystemFixture, flags = RDWR) {
+  const bytes = data(1, 5 * CHUNK);
+  bytes.fill(0, CHUNK, 4 * CHUNK);
+  const inode = clean(fixture, "a", bytes);
+  const mapped = mapping(fixture, inode, RDWR);
+  const file = { inode, handle: opened(fixture, inode, flags).handle };
+  return {
+    file,
+    mapped,
+    bytes,
+    store(offset: number, text: string) {
+      const stored = new TextEncoder().encode(text);
+      mapped.store(offset, stored);
+      bytes.set(stored, offset);
+    },
+    /** Everybody sees the same, now and when it has come back from the bucket. */
+    assertSame() {
+      assert.deepEqual(mapped.read(0, 6 * CHUNK), bytes);
+      const again = { inode, handle: opened(fixture, inode, RDWR).handle };
+      assert.deepEqual(fixture.read(again), bytes);
+      fixture.closeFile(again);
+      fixture.closeFile(file);
+      mapped.unmap();
+      fixture.quiesce();
+      assert.deepEqual(marked(fixture), []);
+      fixture.save(inode);
+      fixture.assertCleanIsSaved();
+      assert.equal(typeof fixture.engine.evict(inode), "number");
+      fixture.quiesce();
+      const later = { inode, handle: opened(fixture, inode, RDONLY).handle };
+      assert.deepEqual(fixture.read(later), bytes);
+    },
+  };
+}
+
+lawTest(
+  "who had opened it for writing read zeros where somebody had stored through a mapping into a hole",
+  (fixture) => {
+    const { file, store, bytes, assertSame } = storedInto(fixture);
+    store(CHUNK + 7, "into a hole");
+    assert.deepEqual(fixture.read(file), bytes);
+    fixture.write(file, 3 * CHUNK, "short");
+    bytes.set(new TextEncoder().encode("short"), 3 * CHUNK);
+    store(3 * CHUNK + 100, "behind valid bytes");
+    assert.deepEqual(fixture.read(file), bytes);
+    assertSame();
+  },
+  with_,
+);
+
+lawTest(
+  "a write behind what was stored through a mapping into the same hole wiped it out",
+  (fixture) => {
+    const { file, store, bytes, assertSame } = storedInto(fixture, WRONLY);
+    store(2 * CHUNK + 7, "stored");
+    fixture.write(file, 2 * CHUNK + 5000, "written");
+    bytes.set(new TextEncoder().encode("written"), 2 * CHUNK + 5000);
+    assertSame();
+  },
+  with_,
+);
+
+lawTest("what was stored through a mapping into a hole outlived its being punched", (fixture) => {
+  const { file, store, bytes, assertSame } = storedInto(fixture, WRONLY);
+  fixture.write(file, 2 * CHUNK, "short");
+  for (const offset of [CHUNK - 20, 2 * CHUNK + 100, 3 * CHUNK - 3, 4 * CHUNK - 3]) {
+    store(offset, "stored");
+  }
+  const hole = { ...file, offset: CHUNK - 10, length: 2 * CHUNK + 10, mode: 3 };
+  assertDone(fixture.answered(fixture.kernel.fallocate(file.inode, hole)));
+  bytes.fill(0, hole.offset, hole.offset + hole.length);
+  assertSame();
+}, with_);
+
+lawTest("a copy of what was stored through a mapping into a hole was a hole", (fixture) => {
+  const { file, store, bytes, assertSame } = storedInto(fixture);
+  store(CHUNK + 7, "stored");
+  store(3 * CHUNK + 7, "overwritten");
+  const copied = { handle: file.handle, offset: CHUNK, targetInode: file.inode };
+  const to = { targetHandle: file.handle, targetOffset: 3 * CHUNK, length: CHUNK };
+  const answer = fixture.kernel.copyFileRange(file.inode, { ...copied, ...to, wide: true });
+  assert.equal(fixture.answered(answer).value, CHUNK);
+  bytes.copyWithin(3 * CHUNK, CHUNK, 2 * CHUNK);
+  assertSame();
+}, with_);
+
 lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
   const { kernel } = fixture;
   const bytes = data(1, 5 * CHUNK);
