@@ -8,13 +8,19 @@
 import { ExitCode } from "../../../src/domain/errors.ts";
 import { isMounted, ScratchMount } from "../scratch_mount.ts";
 import { requireCode, run, zeroEnvironment } from "../zero_process.ts";
-import type { Step } from "./generator.ts";
+import { PREPARING_STEPS, type Step } from "./generator.ts";
 
 /** The distribution's own: other users must be able to run it. */
 const PYTHON = "/usr/bin/python3";
 const EXECUTOR = new URL("executor.py", import.meta.url).pathname;
+/** For a sequence, and for each of its steps: even remounts, one in hundreds, take no longer on average. */
 const SEQUENCE_TIMEOUT_MS = 300_000;
+const STEP_TIMEOUT_MS = 100;
+/** Shortening goes on for so long, or for so many times what the sequence took. */
 const SHRINK_TIMEOUT_MS = 60_000;
+const SHRINK_RUNS = 10;
+/** How many of the last steps are tried alone at first, after those that make the directories. */
+const TAIL_STEPS = 64;
 /** Small, so that few bytes cross many borders. */
 export const SMALL_CHUNK_BYTES = 16 * 1024;
 
@@ -103,7 +109,7 @@ export class PosixComparison {
     const timer = setTimeout(() => {
       late = true;
       child.kill("SIGKILL");
-    }, SEQUENCE_TIMEOUT_MS);
+    }, SEQUENCE_TIMEOUT_MS + steps.length * STEP_TIMEOUT_MS);
     const complaints = new Response(child.stderr).text();
     const writer = child.stdin.getWriter();
     const say = (line: string) => writer.write(new TextEncoder().encode(line + "\n"));
@@ -153,13 +159,15 @@ export class PosixComparison {
     steps: readonly Step[],
     options: { unprivileged?: boolean; seed?: number } = {},
   ): Promise<void> {
+    const started = performance.now();
     const difference = await this.run(steps, options);
     if (difference === undefined) return;
+    const shrinkMs = Math.max(SHRINK_TIMEOUT_MS, SHRINK_RUNS * (performance.now() - started));
     const upToThere = steps.slice(0, difference.step + 1);
     // What a step expects depends on the steps before it.
     const shrunk = steps.some((step) => "expect" in step)
       ? { steps: upToThere, difference }
-      : await this.#shrink(upToThere, difference, options);
+      : await this.#shrink(upToThere, difference, { ...options, shrinkMs });
     const seed = options.seed === undefined ? "" : `seed ${options.seed}: `;
     throw new Error(
       `${seed}Zero differs from the local file system: ${JSON.stringify(shrunk.difference)}\n` +
@@ -168,21 +176,31 @@ export class PosixComparison {
     );
   }
 
-  /** Leaves out halves, quarters, … down to single steps, as long as the rest still differs. */
+  /**
+   * Begins with the last steps alone, if they still differ: most of a long sequence has nothing to do
+   * with it. Then leaves out halves, quarters, … down to single steps, as long as the rest still differs.
+   */
   async #shrink(
     steps: readonly Step[],
     difference: Difference,
-    options: { unprivileged?: boolean },
+    options: { unprivileged?: boolean; shrinkMs: number },
   ): Promise<{ steps: readonly Step[]; difference: Difference }> {
-    const deadline = performance.now() + SHRINK_TIMEOUT_MS;
+    const deadline = performance.now() + options.shrinkMs;
     let best = { steps, difference };
-    for (let size = Math.ceil(steps.length / 2); size >= 1; size = Math.floor(size / 2)) {
+    const attempt = async (fewer: Step[]): Promise<boolean> => {
+      const still = await this.run(fewer, options);
+      if (still === undefined || !alike(still, difference)) return false;
+      best = { steps: fewer.slice(0, still.step + 1), difference: still };
+      return true;
+    };
+    const beginning = steps.slice(0, PREPARING_STEPS);
+    for (let tail = TAIL_STEPS; PREPARING_STEPS + tail < steps.length; tail *= 4) {
+      if (await attempt([...beginning, ...steps.slice(-tail)])) break;
+    }
+    for (let size = Math.ceil(best.steps.length / 2); size >= 1; size = Math.floor(size / 2)) {
       for (let at = best.steps.length - size; at >= 0; at -= size) {
         if (performance.now() > deadline) return best;
-        const fewer = [...best.steps.slice(0, at), ...best.steps.slice(at + size)];
-        const still = await this.run(fewer, options);
-        if (still !== undefined && alike(still, best.difference)) {
-          best = { steps: fewer.slice(0, still.step + 1), difference: still };
+        if (await attempt([...best.steps.slice(0, at), ...best.steps.slice(at + size)])) {
           at = Math.min(at, best.steps.length);
         }
       }

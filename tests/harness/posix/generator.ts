@@ -47,6 +47,8 @@ const XATTRS = [
 ];
 const FALLOCATE_MODES = [0, 0, 1, 3, 3, 16, 17, 2];
 const SLOTS = 5;
+/** So many steps at the beginning make the directories that the others use. */
+export const PREPARING_STEPS = 5;
 /** What would change the other process only. */
 const OWN_PROCESS = new Set(["open", "close", "umask", "contents"]);
 
@@ -350,6 +352,7 @@ class Generator {
   }
 
   steps(): Step[] {
+    // PREPARING_STEPS of them.
     const steps: Step[] = [
       { op: "chmod", path: "", mode: this.#pick([0o777, 0o777, 0o1777, 0o2777, 0o755]) },
       ...DIRECTORIES.slice(0, 3).map((path) => ({ op: "mkdir", path, mode: 0o777 })),
