@@ -300,7 +300,7 @@ export class Filesystem implements FilesystemOperations {
       const reply = this.#opener.open(request, inode);
       if (reply === PARKED || !request.killPrivileges) return reply;
       try {
-        this.namespace.killPrivileges(inode, request);
+        this.#killPrivileges(inode, request);
       } catch (error) {
         // The kernel never learns of this handle, so it would never be released.
         this.#opener.forget(reply.handle);
@@ -328,8 +328,18 @@ export class Filesystem implements FilesystemOperations {
 
   /** Content has changed. Of what is written beside its cache the kernel leaves the capabilities to us. */
   #losePrivileges({ file }: Handle, request: WriteRequest): void {
-    if (request.killPrivileges) this.namespace.killPrivileges(file.inode, request);
+    if (request.killPrivileges) this.#killPrivileges(file.inode, request);
     else if (file.serving !== "cached") this.namespace.loseCapabilities(file);
+  }
+
+  /**
+   * The kernel takes the mode that it remembers for good after a write, and asks for times and size
+   * only: whoever wants nothing but the mode (statx) would be shown setuid still.
+   */
+  #killPrivileges(inode: Inode, request: RequestHeader): void {
+    const { mode } = inode;
+    this.namespace.killPrivileges(inode, request);
+    if (inode.mode !== mode) this.core.session().invalidateAttributes(inode.id);
   }
 
   /** With O_SYNC and O_DSYNC a change is answered once it is durable. */

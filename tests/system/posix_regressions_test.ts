@@ -2,7 +2,9 @@
  * What once went wrong, as the shortest steps that showed it: each is taken on a mount and on the local
  * file system. Afterwards everything is removed, and nothing may be left behind.
  */
+import assert from "node:assert/strict";
 import { PosixComparison } from "../harness/posix/comparison.ts";
+import { ScratchMount } from "../harness/scratch_mount.ts";
 import { until } from "../harness/until.ts";
 import type { Step } from "../harness/posix/generator.ts";
 
@@ -69,4 +71,23 @@ Deno.test("differences from the local file system that were found once", async (
     });
   }
   await mount.unmount();
+});
+
+Deno.test({
+  name: "setuid that a write took away is not shown to who asks for the mode alone",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using mount = await ScratchMount.create();
+    // stat(1) asks statx for what its format names, and no more.
+    const modeAfter = (change: string) =>
+      mount.sh(
+        `chmod 6755 f; stat -c %a f >/dev/null
+         setpriv --reuid=1234 --regid=1234 --clear-groups sh -c '${change}'; stat -c %a f`,
+      );
+    await mount.sh("chmod 1777 .; echo x > f; chown 1234:1234 f");
+    assert.equal(await modeAfter(": > f"), "755\n", "O_TRUNC");
+    assert.equal(await modeAfter("echo y >> f"), "755\n", "a write, opened for writing only");
+    assert.equal(await modeAfter("echo z 1<> f"), "755\n", "a write, opened for both");
+    await mount.unmount();
+  },
 });
