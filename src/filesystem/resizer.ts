@@ -16,6 +16,7 @@ import type { Handle } from "./handle_table.ts";
 import type { Inode } from "./inode.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Recalls } from "./recalls.ts";
+import { volumeStatistics } from "./volume_statistics.ts";
 import { MAXIMUM_FILE_SIZE, type Writer } from "./writer.ts";
 
 /** Rows that one transaction deletes at most; more are left to the reaper. */
@@ -195,7 +196,7 @@ export class Resizer {
     file.putStored(after.index, after);
   }
 
-  /** fallocate(2): reserves nothing (the disk never fills up), extends, or makes zeros. */
+  /** fallocate(2): reserves nothing, refuses what statfs(2) says there is no room for, extends, or makes zeros. */
   fallocate(handle: Handle, request: FallocateRequest): void | Parked {
     const core = this.#core;
     const file = handle.file;
@@ -211,7 +212,8 @@ export class Resizer {
       throw new FsError(Errno.EOPNOTSUPP);
     }
     if (kind === FALLOC.PUNCH_HOLE && !keepSize) throw new FsError(Errno.EOPNOTSUPP);
-    if (kind !== 0) {
+    if (kind === 0) this.#requireRoom(file.inode, request.length);
+    else {
       const parked = this.#zero(file, request, Math.min(end, file.inode.size));
       if (parked !== undefined) return parked;
     }
@@ -223,6 +225,12 @@ export class Resizer {
     if (kind === 0) return;
     this.#made.add(request);
     return this.#shown(request, file);
+  }
+
+  /** Who asks for room wants to know that it is there. What the file has by now is part of it. */
+  #requireRoom(inode: Inode, length: number): void {
+    const { freeBlocks, blockSize } = volumeStatistics(this.#core);
+    if (length - inode.allocated > freeBlocks * blockSize) throw new FsError(Errno.ENOSPC);
   }
 
   /** Zeros over [offset, end): whole chunks become holes, parts of chunks are zeroed. */

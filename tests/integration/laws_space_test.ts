@@ -238,3 +238,18 @@ lawTest(
     fixture.defects.length = 0;
   },
 );
+
+lawTest("fallocate of more than statfs shows was answered as if it were there", (fixture) => {
+  const { kernel } = fixture;
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 2 * CHUNK));
+  const free = () => {
+    const { free, blockSize } = kernel.statfs().value;
+    return free * blockSize;
+  };
+  const ask = (length: number) => kernel.fallocate(file.inode, { ...file, offset: 0, length });
+  const shown = free();
+  assert.equal(ask(shown + 2 * CHUNK + 1).errno, ENOSPC);
+  assert.equal(kernel.getattr(file.inode).value.attributes.size, 2 * CHUNK, "nothing has changed");
+  assertDone(ask(shown + 2 * CHUNK));
+}, { settings: { capacity: 16 * CHUNK } });
