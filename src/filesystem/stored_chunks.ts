@@ -30,7 +30,9 @@ export function storedChunks(
   const content = core.content(inode, false);
   const rows = core.maps.range(inode.id, { from, until: end, limit });
   const chunks: StoredChunk[] = [];
-  const bound = (index: number) => Math.min(size, inode.size - index * size);
+  // A crash may have come between the file's growing and its content file's: what is behind is a hole.
+  const stored = Math.min(inode.size, content === undefined ? 0 : core.store.length(content));
+  const bound = (index: number) => Math.min(size, stored - index * size);
   let index = from;
   for (const row of rows) {
     index = addHoles(index, row.index);

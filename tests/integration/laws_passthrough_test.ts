@@ -395,6 +395,36 @@ lawTest("a copy of what was stored through a mapping into a hole was a hole", (f
   assertSame();
 }, with_);
 
+lawTest(
+  "a file that was growing while somebody had it mapped could not be read after a kill",
+  (fixture) => {
+    const bytes = new Uint8Array(3 * CHUNK);
+    bytes.set(data(1, CHUNK + 100));
+    const inode = clean(fixture, "a", bytes.slice(0, CHUNK + 100));
+    assertDone(fixture.answered(fixture.kernel.setattr(inode, { size: CHUNK + 5000 })));
+    quiet(fixture);
+    const mapped = mapping(fixture, inode, RDWR);
+    mapped.store(CHUNK + 4500, data(2, 500));
+    bytes.set(data(2, 500), CHUNK + 4500);
+    const writer = { inode, handle: opened(fixture, inode, WRONLY).handle };
+    fixture.write(writer, 0, "dirty");
+    bytes.set(new TextEncoder().encode("dirty"));
+    assert(fixture.kernel.setattr(inode, { size: bytes.length }).pending);
+    mapped.unmap();
+    const next = fixture.crash("kill");
+    next.pass(1000);
+    assert.deepEqual(marked(next), []);
+    const file = { inode, handle: opened(next, inode, RDWR).handle };
+    assert.deepEqual(next.read(file), bytes);
+    next.closeFile(file);
+    next.quiesce();
+    assert.equal(next.save(inode), true);
+    next.assertCleanIsSaved();
+    next.assertIntact();
+  },
+  with_,
+);
+
 lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
   const { kernel } = fixture;
   const bytes = data(1, 5 * CHUNK);
