@@ -44,6 +44,7 @@ function virtual(
   return text === undefined ? undefined : encoder.encode(text);
 }
 
+/** The value that is there already changes nothing, not even times, as on ext4. */
 export function setxattr(context: NamespaceContext, request: SetxattrRequest): void {
   if (equal(request.name, PIN_NAME)) {
     const text = new TextDecoder().decode(request.value.subarray(0, MAXIMUM_PIN_BYTES));
@@ -53,13 +54,15 @@ export function setxattr(context: NamespaceContext, request: SetxattrRequest): v
   if (request.value.length > MAXIMUM_VALUE_BYTES) throw new FsError(Errno.E2BIG);
   if ((request.flags & ~(CREATE | REPLACE)) !== 0) throw new FsError(Errno.EINVAL);
   if (isAcl(request.name)) return setAcl(context, inode, request);
-  const exists = context.xattrs.get(inode.id, request.name) !== undefined;
+  const before = context.xattrs.get(inode.id, request.name);
+  const exists = before !== undefined;
   if (exists && (request.flags & CREATE) !== 0) throw new FsError(Errno.EEXIST);
   if (!exists && (request.flags & REPLACE) !== 0) throw new FsError(Errno.ENODATA);
   if (!exists) {
     const listed = context.xattrs.nameBytes(inode.id) + request.name.length + 1;
     if (listed > MAXIMUM_LIST_BYTES) throw new FsError(Errno.ENOSPC);
   }
+  if (isSame(before, request.value)) return;
   context.database.transaction(() => {
     context.xattrs.set(inode.id, request.name, request.value);
     context.attributesChanged(inode, context.now());
@@ -83,16 +86,20 @@ function setAcl(context: NamespaceContext, inode: Inode, request: SetxattrReques
   const acl = decodeAcl(request.value);
   const isDefault = equal(request.name, ACL_DEFAULT);
   if (isDefault && !isDirectory(inode)) throw new FsError(Errno.EACCES);
+  const before = context.xattrs.get(inode.id, request.name);
+  const after = isDefault || !isPlain(acl) ? request.value : undefined;
+  const mode = isDefault ? inode.mode : withAcl(inode.mode, modeOf(acl), request.killSetgid);
+  if (mode === inode.mode && isSame(before, after)) return;
   context.database.transaction(() => {
-    if (isDefault || !isPlain(acl)) {
-      context.xattrs.set(inode.id, request.name, request.value);
-    } else {
-      context.xattrs.delete(inode.id, request.name);
-    }
-    if (!isDefault) inode.mode = withAcl(inode.mode, modeOf(acl), request.killSetgid);
+    if (after !== undefined) context.xattrs.set(inode.id, request.name, after);
+    else context.xattrs.delete(inode.id, request.name);
+    inode.mode = mode;
     context.attributesChanged(inode, context.now());
   });
 }
+
+const isSame = (before: Uint8Array | undefined, after: Uint8Array | undefined) =>
+  before === undefined || after === undefined ? before === after : equal(before, after);
 
 export function removexattr(context: NamespaceContext, request: GetxattrRequest): void {
   if (equal(request.name, PIN_NAME)) return setPin(context, request, undefined);

@@ -55,6 +55,30 @@ const CASES: Record<string, Step[]> = {
     { op: "open", slot: 1, path: "d/f", flags: ["RDWR"], as: 1, expect: "EACCES" },
     { op: "open", slot: 1, path: "d/f", flags: ["RDONLY"], as: 2, expect: "EACCES" },
   ],
+  "an attribute that is given the value that it has moves no time": [
+    { op: "mkdir", path: "d", mode: 0o777 },
+    ...["user.one", "user.one", "trusted.one", "trusted.one"].map((name) => (
+      { op: "setxattr", path: "d", name, value: "0102", expect: null }
+    )),
+    { op: "setxattr", path: "d", name: "user.one", value: "0102", flags: 1, expect: "EEXIST" },
+    { op: "setxattr", path: "d", name: "user.one", value: "0103", flags: 2, expect: null },
+    ...["default", "default", "access", "access"].map((kind) => ({
+      op: "setxattr",
+      path: "d",
+      name: `system.posix_acl_${kind}`,
+      value:
+        "0200000001000700ffffffff0200070049ee000004000500ffffffff10000700ffffffff20000000ffffffff",
+      expect: null,
+    })),
+    // u::rwx, g::r-x, o::r-x, which the mode can say
+    ...[1, 2].map(() => ({
+      op: "setxattr",
+      path: "d",
+      name: "system.posix_acl_access",
+      value: "0200000001000700ffffffff04000500ffffffff20000500ffffffff",
+      expect: null,
+    })),
+  ],
 };
 
 Deno.test("differences from the local file system that were found once", async (test) => {
