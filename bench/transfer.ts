@@ -153,8 +153,7 @@ class Transfer {
 
   /** Nothing of it is left on the disk, nor in the kernel's page cache. */
   async #evict(name: string): Promise<void> {
-    // A moment after its last close the kernel still has it open, and what was just recalled is not yet
-    // resident: then there is nothing to evict, but it can be read.
+    // A moment after its last close the kernel still has it open.
     for (let tries = 1;; tries++) {
       try {
         const { files } = await this.#command({ command: "evict", paths: [this.#path(name)] });

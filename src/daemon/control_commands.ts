@@ -259,6 +259,8 @@ async function evict(mount: Mount, paths: WirePath[], context: Context): Promise
   const progress = paced(context);
   const result: EvictResult = { files: 0, bytes: 0, stayed: [], stayedFiles: 0 };
   const wanted = (file: { residentBytes: number }) => file.residentBytes > 0;
+  // What a program has just read is not resident before it is durable: it would be passed over, and stay.
+  await mount.filesystem.call("settleRecalls", {});
   for await (const batch of batches(mount, paths, { signal, wanted })) {
     mount.requireOnline("what would be evicted cannot be confirmed");
     const answer = await whileStoreAnswers(

@@ -109,6 +109,8 @@ export class CommandRunner {
         return fs.bulk.start(a.inode, answer);
       case "install":
         return answer(fs.recalls.install(a));
+      case "settleRecalls":
+        return fs.recalls.settleAll(() => answer(undefined));
       case "recallFailed":
         return answer(fs.recalls.failed(a));
       case "space":

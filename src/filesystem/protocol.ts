@@ -191,6 +191,11 @@ export interface Commands extends PolicyCommands, CareCommands, ShippingCommands
     boolean,
   ];
   /**
+   * What readers were given so far becomes resident before this answers (or is forgotten), so that it is
+   * seen by an eviction; what was asked for ahead of readers who have closed their files does not come.
+   */
+  settleRecalls: [Record<string, never>, void];
+  /**
    * A recall will not come (now). Parked readers get EIO; `lost` marks the chunk, unless it lies in another
    * pack than `pack` by now: then it is asked for there.
    */

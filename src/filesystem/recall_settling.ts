@@ -26,6 +26,9 @@ export class RecallSettling {
   readonly #core: Core;
   readonly #onSettled: (file: FileState, index: number) => void;
   readonly #unsettled = new Set<FileState>();
+  /** Syncs under way, and who waits for which of them. */
+  readonly #syncs = new Set<Settling[]>();
+  readonly #waiting = new Set<{ syncs: Set<Settling[]>; then: () => void }>();
   #timer: (() => void) | undefined;
 
   /** `onSettled` is told of every chunk that became resident, or was forgotten. */
@@ -53,6 +56,18 @@ export class RecallSettling {
     this.#timer?.();
     this.#timer = undefined;
     this.#settle([...this.#unsettled]);
+  }
+
+  /** Calls `then` once everything that has arrived so far is resident, or forgotten; perhaps at once. */
+  whenSettled(then: () => void): void {
+    // What arrived while its file was being settled waits for that, and goes with the next sync.
+    this.#afterSyncs(() => this.#afterSyncs(then));
+  }
+
+  #afterSyncs(then: () => void): void {
+    this.settleAll();
+    if (this.#syncs.size === 0) return then();
+    this.#waiting.add({ syncs: new Set(this.#syncs), then });
   }
 
   /** Makes recalled bytes durable, then their rows resident, then lets writers at them. */
@@ -85,9 +100,25 @@ export class RecallSettling {
     if (begun.length === 0) return;
     const folders = new Set(begun.flatMap(({ file }) => core.store.foldersOf(file.inode.id)));
     const contents = begun.map(({ content }) => content);
+    this.#syncs.add(begun);
     core.helper.sync({ files: contents, folders: [...folders], wal: false }, (errno) => {
-      this.#settled(begun, errno);
+      try {
+        this.#settled(begun, errno);
+      } finally {
+        this.#over(begun);
+      }
     });
+  }
+
+  /** A sync has ended, however it went: who waited for it goes on. */
+  #over(sync: Settling[]): void {
+    this.#syncs.delete(sync);
+    for (const waiting of [...this.#waiting]) {
+      waiting.syncs.delete(sync);
+      if (waiting.syncs.size > 0) continue;
+      this.#waiting.delete(waiting);
+      waiting.then();
+    }
   }
 
   #settled(settled: Settling[], errno: number): void {

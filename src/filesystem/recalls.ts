@@ -290,6 +290,21 @@ export class Recalls {
     this.#settling.settle(file);
   }
 
+  /**
+   * Calls `then` once what readers were given so far is resident, or forgotten. What was asked for ahead of
+   * readers who have closed their files since does not come.
+   */
+  settleAll(then: () => void): void {
+    for (const file of [...this.#core.files.values()]) {
+      if (file.handles > 0) continue;
+      for (const { index, urgency } of [...file.recalls.values()]) {
+        if (urgency === "ahead") this.cancel(file, index);
+      }
+      this.#core.files.dropIfIdle(file);
+    }
+    this.#settling.whenSettled(then);
+  }
+
   /** A recalled chunk whose row changed before it was durable (truncated, deleted). */
   forgetVolatile(file: FileState, index: number): void {
     this.#settling.forgetVolatile(file, index);

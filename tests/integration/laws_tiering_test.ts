@@ -368,6 +368,53 @@ lawTest(
   },
 );
 
+lawTest("what had just been read was passed over by an eviction, and stayed", (fixture) => {
+  const inode = fixture.evicted("a", data(1, 5 * CHUNK));
+  const handle = fixture.open(inode, 0);
+  const read = (index: number) => {
+    const asked = { handle, offset: index * CHUNK, size: CHUNK };
+    const answer = fixture.kernel.read(inode, asked);
+    fixture.engine.install(fixture.engine.recalls.find((recall) => recall.index === index)!);
+    assertDone(answer);
+  };
+  read(0);
+  read(1);
+  // One more comes while the first two are being synced, and others are on their way, for nobody.
+  fixture.clock.pass(150);
+  fixture.turn();
+  read(2);
+  assert(fixture.engine.recalls.some(({ urgency }) => urgency === "ahead"));
+  assertDone(fixture.kernel.release(inode, { handle }));
+  const resident = () => fixture.engine.call("residency", { inode })!.residentBytes;
+  assert.equal(resident(), 0);
+  let settled = false;
+  fixture.engine.ask("settleRecalls", {}, () => settled = true);
+  while (fixture.disk.waiting.some(({ label }) => label.startsWith("sync "))) {
+    assert(!settled, "it was answered before the bytes were durable");
+    fixture.disk.step();
+  }
+  assert(settled);
+  assert.equal(resident(), 3 * CHUNK);
+  assert.equal(fixture.engine.evict(inode), 3 * CHUNK);
+  fixture.quiesce();
+  assert.equal(resident(), 0, "what nobody waited for came after all");
+});
+
+lawTest("where nothing was recalled, nobody waits for it to settle", (fixture) => {
+  let settled = false;
+  fixture.engine.ask("settleRecalls", {}, () => settled = true);
+  assert(settled);
+  const inode = fixture.evicted("a", data(1, CHUNK));
+  const file = { inode, handle: fixture.open(inode, 0) };
+  fixture.answered(fixture.kernel.read(inode, { ...file, offset: 0, size: CHUNK }));
+  fixture.disk.fault = (label) => label.startsWith("sync") ? EIO : 0;
+  let failed = false;
+  fixture.engine.ask("settleRecalls", {}, () => failed = true);
+  fixture.disk.step();
+  assert(failed, "a failing disk kept it waiting");
+  assert.equal(fixture.engine.call("residency", { inode })!.residentBytes, 0);
+});
+
 lawTest("a lost chunk is EIO, and nothing of the file goes", (fixture) => {
   const inode = fixture.evicted("a", data(1, 2 * CHUNK));
   const handle = fixture.open(inode, 0);
