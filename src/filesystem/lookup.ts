@@ -1,7 +1,7 @@
 /** From names to inodes and back. Changes nothing but the kernel's lookup counts. */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
-import type { Entry, LookupRequest, NegativeEntry } from "../fuse/operations.ts";
+import { type Entry, isDots, type LookupRequest, type NegativeEntry } from "../fuse/operations.ts";
 import { isDirectory, ROOT_INODE } from "./inode.ts";
 import { entryType, type NamespaceContext } from "./namespace_context.ts";
 import type { Commands } from "./protocol.ts";
@@ -9,12 +9,26 @@ import type { Commands } from "./protocol.ts";
 const encoder = new TextEncoder();
 
 export function lookup(context: NamespaceContext, request: LookupRequest): Entry | NegativeEntry {
+  if (isDots(request.name)) return lookupHandle(context, request);
   const found = context.dentries.seek(request.inode, request.name);
   if (typeof found === "number") return context.entry(context.inodes.require(found));
   if (found !== undefined) return context.glanced(found);
   // Only a directory can say, and be believed, that it lacks a name.
   context.directory(request.inode);
   return context.negativeEntry();
+}
+
+/**
+ * `.` and `..` are asked for by number alone, for file handles (open_by_handle_at(2), an NFS server)
+ * of what the kernel has forgotten: the inode itself, of any type, or the parent of a directory.
+ * ENOENT, which its holder sees as ESTALE, once it has no name.
+ */
+function lookupHandle(context: NamespaceContext, { inode: id, name }: LookupRequest): Entry {
+  const inode = context.inodes.get(id);
+  if (inode === undefined || inode.nlink === 0) throw new FsError(Errno.ENOENT);
+  if (name.length === 1) return context.entry(inode);
+  const parent = context.dentries.parentOf(context.directory(id).id);
+  return context.entry(parent === undefined ? inode : context.inodes.require(parent));
 }
 
 /** FORGET: the kernel drops `count` lookups. */

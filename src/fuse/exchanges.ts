@@ -74,7 +74,7 @@ function exchange<Request extends RequestHeader>(opcode: number, how: Exchange<R
 }
 
 exchange(Opcode.LOOKUP, {
-  decode: (decoder) => decoder.named(),
+  decode: (decoder) => decoder.lookup(),
   answer: (request, { operations, reply }) =>
     unlessParked(operations.lookup(request), (entry) => reply.entry(entry)),
 });

@@ -100,9 +100,16 @@ export interface CreateReply {
   open: OpenReply;
 }
 
+/** `name` may be `.` or `..`: see `FilesystemOperations.lookup`. */
 export interface LookupRequest extends RequestHeader {
   readonly name: Uint8Array;
 }
+
+const DOT = ".".charCodeAt(0);
+
+/** Whether a name is `.` or `..`. */
+export const isDots = (name: Uint8Array): boolean =>
+  name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT));
 
 export interface GetattrRequest extends RequestHeader {
   /** The handle, where the kernel asks through an open file. */
@@ -283,6 +290,10 @@ export interface FilesystemStatistics {
  * FSYNC that means "succeeds without asking", so absence is a decision).
  */
 export interface FilesystemOperations {
+  /**
+   * For a file handle of something that the kernel has forgotten it asks for `.` of that inode, of
+   * whatever type, and for `..` of a directory; ENOENT makes the handle stale.
+   */
   lookup(request: LookupRequest): Entry | NegativeEntry | Parked;
   /** The kernel drops `count` lookups of `inode`. Never answered. */
   forget(inode: number, count: number): void;

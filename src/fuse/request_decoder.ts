@@ -96,7 +96,12 @@ export class RequestDecoder extends RequestReader {
     }
   }
 
-  /** LOOKUP, UNLINK, RMDIR: a name in the directory. */
+  /** LOOKUP: a name in the directory; `.` and `..` for whoever has a file handle (EXPORT_SUPPORT). */
+  lookup(): LookupRequest {
+    return { ...this.header(), name: this.nameOrDots(0) };
+  }
+
+  /** UNLINK, RMDIR: a name in the directory. */
   named(): LookupRequest {
     return { ...this.header(), name: this.name(0) };
   }

@@ -7,7 +7,7 @@ import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
 import type { Timestamp } from "../runtime/clock.ts";
 import { InHeader, MAX_NAME_BYTES } from "./abi.ts";
-import type { RequestHeader } from "./operations.ts";
+import { isDots, type RequestHeader } from "./operations.ts";
 
 /** Requests begin here in the buffer, behind their header; all offsets below count from here. */
 export const BODY = InHeader.SIZE;
@@ -15,7 +15,6 @@ const HIGH = 0x1_0000_0000;
 /** A high word from here on makes a number of 2^53 or more. */
 export const HIGH_LIMIT = 1 << 21;
 
-const DOT = 46;
 const SLASH = 47;
 
 export class RequestReader {
@@ -127,11 +126,15 @@ export class RequestReader {
   }
 
   protected name(at: number): Uint8Array {
+    const name = this.nameOrDots(at);
+    if (isDots(name)) throw new FsError(Errno.EINVAL, "not a file name");
+    return name;
+  }
+
+  protected nameOrDots(at: number): Uint8Array {
     const name = this.slice(at, this.terminator(at));
-    const length = name.length;
-    if (length > MAX_NAME_BYTES) throw new FsError(Errno.ENAMETOOLONG);
-    const dots = name[0] === DOT && (length === 1 || (length === 2 && name[1] === DOT));
-    if (length === 0 || dots || name.includes(SLASH)) {
+    if (name.length > MAX_NAME_BYTES) throw new FsError(Errno.ENAMETOOLONG);
+    if (name.length === 0 || name.includes(SLASH)) {
       throw new FsError(Errno.EINVAL, "not a file name");
     }
     return name;

@@ -258,3 +258,16 @@ test("of 20,000 names that stay, each is read exactly once while others come, go
   assert.equal(seen.get("."), 1);
   assert.equal(seen.get(".."), 1);
 });
+
+test("a file handle finds any inode that has a name, and the parent of a directory", (f) => {
+  const directory = f.mkdir(1, "d");
+  const inode = f.create(directory, "f");
+  assert.equal(f.find(inode, "."), inode);
+  assert.equal(f.find(directory, "."), directory);
+  assert.equal(f.find(directory, ".."), 1);
+  assert.equal(f.find(1, ".."), 1);
+  refuses(Errno.ENOTDIR, () => f.find(inode, ".."));
+  f.unlink(directory, "f");
+  refuses(Errno.ENOENT, () => f.find(inode, "."));
+  refuses(Errno.ENOENT, () => f.find(12_345, "."));
+});

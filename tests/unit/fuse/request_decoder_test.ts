@@ -63,7 +63,8 @@ Deno.test("names that no file can have are refused before the file system is ask
     ["x".repeat(256), Errno.ENAMETOOLONG],
   ];
   for (const [text, errno] of refusals) {
-    assert.equal(kernel.lookup(1, text).errno, errno, text);
+    // What `.` and `..` are asked for stands at FilesystemOperations.lookup.
+    if (!text.startsWith(".")) assert.equal(kernel.lookup(1, text).errno, errno, text);
     assert.equal(kernel.mkdir(1, { name: text }).errno, errno, text);
     assert.equal(kernel.create(1, { name: text }).errno, errno, text);
     assert.equal(
