@@ -39,8 +39,12 @@ export interface Negotiated {
   readonly noOpendir: boolean;
 }
 
-const WANTED = InitFlag.ATOMIC_O_TRUNC | InitFlag.BIG_WRITES | InitFlag.DONT_MASK |
-  InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO | InitFlag.ASYNC_DIO |
+/**
+ * Not ASYNC_DIO: with it the kernel does not drop what others have read into its cache while an
+ * asynchronous direct write was under way, and they read the old bytes for good.
+ */
+const WANTED = InitFlag.ATOMIC_O_TRUNC | InitFlag.EXPORT_SUPPORT | InitFlag.BIG_WRITES |
+  InitFlag.DONT_MASK | InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO |
   InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR | InitFlag.MAX_PAGES |
   InitFlag.CACHE_SYMLINKS | InitFlag.NO_OPENDIR_SUPPORT | InitFlag.EXPLICIT_INVAL_DATA |
   InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
