@@ -31,6 +31,12 @@ interface Part {
   length: number;
 }
 
+/** Bytes of a file that are data. */
+interface Extent {
+  offset: number;
+  end: number;
+}
+
 export class Resizer {
   readonly #core: Core;
   readonly #recalls: Recalls;
@@ -330,18 +336,29 @@ export class Resizer {
     core.markUnsynced(file.inode.id);
   }
 
-  /** SEEK_DATA and SEEK_HOLE by the working map: residency plays no part. */
+  /** SEEK_DATA and SEEK_HOLE by the working map, and within the chunks that are here by the content file. */
   seek(file: FileState, request: LseekRequest): number {
     const core = this.#core;
-    const { size } = file.inode;
-    if (request.offset < 0 || request.offset >= size) throw new FsError(Errno.ENXIO);
+    const { inode } = file;
+    const { offset, whence } = request;
+    if (offset < 0 || offset >= inode.size) throw new FsError(Errno.ENXIO);
     core.flush(file);
+    const content = core.content(inode, false);
     // Into holes of what is mapped programs store without a row: there the content file is the file.
-    const unseen = core.unseen.has(file.inode.id) ? core.content(file.inode, false) : undefined;
-    if (unseen !== undefined) return this.#seekContent(unseen, request, size);
-    if (request.whence === SEEK.HOLE) return this.#hole(file.inode, request.offset);
-    for (const data of this.#extents(file.inode, request.offset)) {
-      if (data.offset < size) return Math.max(request.offset, data.offset);
+    if (content !== undefined && core.unseen.has(inode.id)) {
+      return this.#seekContent(content, request, inode.size);
+    }
+    const extents = this.#extents(inode, { from: offset, content });
+    if (whence === SEEK.HOLE) {
+      let at = offset;
+      for (const data of extents) {
+        if (data.offset > at) break;
+        at = data.end;
+      }
+      return Math.min(inode.size, at);
+    }
+    for (const data of extents) {
+      if (data.offset < inode.size) return Math.max(offset, data.offset);
     }
     throw new FsError(Errno.ENXIO);
   }
@@ -354,27 +371,47 @@ export class Resizer {
     return data;
   }
 
-  #hole(inode: Inode, from: number): number {
-    let at = from;
-    for (const data of this.#extents(inode, from)) {
-      if (data.offset > at) break;
-      at = data.end;
-    }
-    return Math.min(inode.size, at);
-  }
-
-  /** Where data lies behind `from`, in order: whole blocks, of which a chunk's last ones may be holes. */
-  *#extents({ id }: Inode, from: number): Iterable<{ offset: number; end: number }> {
+  /**
+   * Where data lies behind `from`, in order: whole blocks, of which a chunk's last ones may be holes.
+   * Of a chunk that is not here nothing more is known.
+   */
+  *#extents(
+    { id }: Inode,
+    { from, content }: { from: number; content: ContentFile | undefined },
+  ): Iterable<Extent> {
     const core = this.#core;
+    const within = content === undefined ? undefined : this.#within(content);
     for (let index = Math.floor(from / core.chunkSize);;) {
       const rows = core.maps.range(id, { from: index, until: Infinity, limit: SEEK_ROWS });
       for (const row of rows) {
-        const offset = row.index * core.chunkSize;
-        const end = offset + core.charge(row.length);
-        if (end > from) yield { offset, end };
+        const start = row.index * core.chunkSize;
+        const end = start + core.charge(row.length);
+        const offset = Math.max(start, from);
+        if (end > offset) {
+          if (row.resident && within !== undefined) yield* within({ offset, end });
+          else yield { offset, end };
+        }
         index = row.index + 1;
       }
       if (rows.length < SEEK_ROWS) return;
     }
+  }
+
+  /** Finds the data of a content file within extents that come in order. */
+  #within(content: ContentFile): (extent: Extent) => Iterable<Extent> {
+    const { store, charge } = this.#core;
+    // Data that goes on beyond one extent is not looked for again in the next.
+    let known = { offset: 0, end: 0 };
+    return function* ({ offset, end }) {
+      for (let at = offset; at < end; at = known.end) {
+        if (at < known.offset || at >= known.end) {
+          const data = store.nextData(content, at);
+          if (data === undefined) return;
+          known = { offset: data, end: charge(store.nextHole(content, data)) };
+        }
+        if (known.offset >= end) return;
+        yield { offset: Math.max(at, known.offset), end: Math.min(end, known.end) };
+      }
+    };
   }
 }

@@ -47,3 +47,30 @@ lawTest("a file that ends in data has its hole at the end only", (fixture) => {
   fixture.closeFile(file);
   assert.deepEqual(layout(fixture, file.inode), [0, CHUNK + 7]);
 });
+
+lawTest("a small hole was taken for data, though nothing of the file had ever left", (fixture) => {
+  const file = fixture.create("a");
+  const block = CHUNK / 4;
+  fixture.write(file, block, data(1, block));
+  fixture.write(file, 3 * block, data(2, 2 * block));
+  fixture.write(file, 6 * block, data(3, block));
+  assert.deepEqual(
+    layout(fixture, file.inode),
+    [1, 2, 3, 5, 6, 7].map((blocks) => blocks * block),
+  );
+  // A chunk that begins with a hole, and one whose hole reaches its end.
+  const punch = (from: number) => ({ ...file, offset: from * block, length: block, mode: 3 });
+  assert.equal(fixture.kernel.fallocate(file.inode, punch(1)).errno, 0);
+  fixture.quiesce();
+  assert.deepEqual(
+    layout(fixture, file.inode),
+    [3, 5, 6, 7].map((blocks) => blocks * block),
+  );
+  fixture.closeFile(file);
+  fixture.clock.pass(1000);
+  assert.equal(fixture.save(file.inode), true);
+  fixture.engine.evict(file.inode);
+  fixture.quiesce();
+  // What is known of a chunk in the bucket is how long its data is.
+  assert.deepEqual(layout(fixture, file.inode), [0, 7 * block]);
+});
