@@ -8,6 +8,7 @@
 import { Errno } from "../domain/errno.ts";
 import { FsError, invariant } from "../domain/errors.ts";
 import type { Timestamp } from "../runtime/clock.ts";
+import { type Random, systemRandom } from "../runtime/random.ts";
 import * as libc from "../runtime/libc.ts";
 import { contentFolder, contentPath } from "./content_path.ts";
 
@@ -23,6 +24,11 @@ export interface ContentFile {
   entryDurable: boolean;
 }
 
+/** After a crash incarnations go on by one of so many steps, chosen anew for each mount. */
+const INCARNATION_STEPS = 2 ** 20;
+/** How much is looked at in one read. */
+const PART_BYTES = 65_536;
+
 const key = (inode: number, incarnation: number) => `${inode}.${incarnation}`;
 
 /** A thrown errno for a negative result; the result otherwise. */
@@ -36,15 +42,31 @@ export class ContentStore {
   readonly #limit: number;
   /** In order of use, oldest first. */
   readonly #open = new Map<string, ContentFile>();
+  readonly #step: number;
+  readonly #part = new Uint8Array(PART_BYTES);
   /** Folders that are there, and those that are known to outlive a power cut. */
   readonly #made = new Set<string>();
   readonly #durable = new Set<string>();
   readonly #directoryFd: number;
 
-  constructor(directory: string, options: { openFiles: number }) {
+  /** `afterCrash`: rows may have forgotten names that they had given. */
+  constructor(
+    directory: string,
+    options: { openFiles: number; afterCrash?: boolean; random?: Random },
+  ) {
     this.directory = directory;
+    const chance = (options.random ?? systemRandom).fraction();
+    this.#step = options.afterCrash ? 1 + Math.floor(chance * INCARNATION_STEPS) : 1;
     this.#limit = options.openFiles;
     this.#directoryFd = checked(libc.open(directory, libc.O.RDONLY | libc.O.DIRECTORY), "open");
+  }
+
+  /**
+   * Names the content file after the one of an incarnation; 0: the first one. After a crash it is a name
+   * that was not given before: files that no row names are removed, but a power cut can bring one back.
+   */
+  nextIncarnation(incarnation: number): number {
+    return incarnation + this.#step;
   }
 
   path(inode: number, incarnation: number): string {
@@ -183,6 +205,20 @@ export class ContentStore {
       done += n;
     }
     return done;
+  }
+
+  /** Whether a range reads as zeros; past the end of the content file everything does. */
+  isZero(file: ContentFile, from: number, until: number): boolean {
+    for (let at: number | undefined = from; at < until;) {
+      at = this.nextData(file, at);
+      if (at === undefined || at >= until) return true;
+      const part = this.#part.subarray(0, Math.min(PART_BYTES, until - at));
+      const count = this.read(file, part, at);
+      if (count === 0) return true;
+      for (let i = 0; i < count; i++) if (part[i] !== 0) return false;
+      at += count;
+    }
+    return true;
   }
 
   /** Frees the bytes of a range; it reads as zeros. Never changes the length of the file. */

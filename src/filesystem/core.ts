@@ -244,7 +244,7 @@ export class Core implements CoreParts {
   /** Names the content file of an inode that has none yet. */
   incarnate(inode: Inode): void {
     if (inode.incarnation > 0) return;
-    inode.incarnation = 1;
+    inode.incarnation = this.store.nextIncarnation(0);
     this.inodes.touch(inode);
     // A power cut may have taken back the inode that had this number, and left its bytes.
     this.store.remove(inode.id, inode.incarnation);
@@ -254,8 +254,9 @@ export class Core implements CoreParts {
   content(inode: Inode, create: boolean): ContentFile | undefined {
     if (inode.incarnation === 0) {
       if (!create) return undefined;
-      const made = this.store.create(inode.id, 1);
-      inode.incarnation = 1;
+      const first = this.store.nextIncarnation(0);
+      const made = this.store.create(inode.id, first);
+      inode.incarnation = first;
       this.inodes.touch(inode);
       return made;
     }

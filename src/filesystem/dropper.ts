@@ -113,7 +113,7 @@ export class Dropper {
     const bytes = inode.resident;
     core.maps.evictRange(inode.id, 0, Number.MAX_SAFE_INTEGER);
     gone.push({ inode, incarnation: inode.incarnation, bytes });
-    inode.incarnation++;
+    inode.incarnation = core.store.nextIncarnation(inode.incarnation);
     inode.resident = 0;
     core.inodes.writeContent(inode);
     return bytes;
@@ -131,7 +131,7 @@ export class Dropper {
     core.unsynced.delete(inode);
     core.files.peek(inode)?.forgetRows();
     core.store.close(inode, incarnation);
-    core.store.remove(inode, incarnation + 1);
+    core.store.remove(inode, core.store.nextIncarnation(incarnation));
     const path = core.store.path(inode, incarnation);
     this.#reaper.unlinks.add([{ path, bytes: resident }], { hurry: true });
   }

@@ -57,7 +57,10 @@ export class FileState {
   readonly volatile = new Set<number>();
   /** Being spilled: the row says absent, the bytes are about to be punched. */
   readonly punching = new Set<number>();
-  /** Rows that went clean → dirty whose mark is not durable yet (law 1): nobody may write there. */
+  /**
+   * Rows that went clean → dirty whose mark is not durable yet (law 1), or chunks out of which left-over
+   * bytes are not durably gone yet: nobody may write there.
+   */
   readonly marking = new Set<number>();
   readonly recalls = new Map<number, Recall>();
   readonly parked = new Set<Parking>();

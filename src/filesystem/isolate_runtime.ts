@@ -88,7 +88,11 @@ export class FilesystemRuntime {
     this.#channel = new EngineChannel(start.port);
     const { cacheDirectory, settings, device } = start.options;
     this.#database = MetadataDatabase.open({ directory: cacheDirectory, grouped: true });
-    this.#store = new ContentStore(`${cacheDirectory}/content`, { openFiles: CONTENT_FILES_OPEN });
+    this.#store = new ContentStore(`${cacheDirectory}/content`, {
+      openFiles: CONTENT_FILES_OPEN,
+      // A mount that follows names its files in rows that come with what it follows.
+      afterCrash: !this.#database.wasClean && start.options.following !== true,
+    });
     this.#disks = new DiskClient({
       store: this.#store,
       walPath: this.#database.walPath!,

@@ -140,7 +140,7 @@ export class Resizer {
       }
       if (few) { for (const row of rows) core.maps.remove(inode.id, row.index); }
       else inode.deadFrom = keep;
-      if (old > 0) inode.incarnation++;
+      if (old > 0) inode.incarnation = core.store.nextIncarnation(old);
       this.#write(inode, size);
       return resident;
     });

@@ -5,7 +5,6 @@
  */
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
-import type { ContentFile } from "../content/content_store.ts";
 import type { Parked, RequestHeader, WriteRequest } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
@@ -65,7 +64,7 @@ export class Writer {
     // Bytes that are there under an old generation could be taken for those that an upload has read.
     core.database.reserveGeneration();
     try {
-      this.#store(file, pieces, { data, offset });
+      core.store.write(core.content(file.inode, true)!, data, offset);
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       this.#spoiled(file, pieces);
@@ -133,7 +132,48 @@ export class Writer {
       this.#markDirty(file, obstacles.clean);
       return core.lot.park(request, { operation: "write", reason: "sync", file, indices });
     }
+    const gaps = this.#leftInGaps(file, pieces);
+    if (gaps.length > 0) {
+      this.#clear(file, gaps);
+      return core.lot.park(request, { operation: "write", reason: "sync", file, indices });
+    }
     return undefined;
+  }
+
+  /**
+   * Pieces between whose bytes and the valid ones of their chunk lies what a crash or a failed write has
+   * left there: they would become valid with the row. What is lent reads as zeros there, or as what
+   * somebody has stored.
+   */
+  #leftInGaps(file: FileState, pieces: Piece[]): Piece[] {
+    const core = this.#core;
+    const gaps = pieces.filter(({ from, row }) => from > (row?.length ?? 0));
+    if (gaps.length === 0 || core.unseen.outrunsRows(file)) return [];
+    const content = core.content(file.inode, false);
+    if (content === undefined) return [];
+    return gaps.filter(({ index, from, row }) => {
+      const start = index * core.chunkSize;
+      return !core.store.isZero(content, start + (row?.length ?? 0), start + from);
+    });
+  }
+
+  /** No row names these bytes. They are gone durably before one does, or a power cut could bring them back. */
+  #clear(file: FileState, gaps: Piece[]): void {
+    const core = this.#core;
+    const content = core.content(file.inode, false)!;
+    for (const { index, from, row } of gaps) {
+      const valid = row?.length ?? 0;
+      core.store.punch(content, index * core.chunkSize + valid, from - valid);
+    }
+    for (const { index } of gaps) file.marking.add(index);
+    file.jobs++;
+    core.helper.sync({ files: [content], folders: [], wal: false }, (errno) => {
+      file.jobs--;
+      for (const { index } of gaps) file.marking.delete(index);
+      if (errno !== 0) core.syncFailed(errno, `the content of inode ${file.inode.id}`);
+      core.lot.wake(file, "sync");
+      core.files.dropIfIdle(file);
+    });
   }
 
   #pieces(file: FileState, offset: number, length: number): Piece[] {
@@ -238,26 +278,6 @@ export class Writer {
     }
     if (store.length(content) > file.inode.size) store.truncate(content, file.inode.size);
     this.#core.unseen.wrote(file.inode);
-  }
-
-  /** Bytes into the content file; what lies between a chunk's valid bytes and the write becomes zeros. */
-  #store(file: FileState, pieces: Piece[], source: { data: Uint8Array; offset: number }): void {
-    const core = this.#core;
-    const content = core.content(file.inode, true)!;
-    // What is lent reads as zeros there already, or as what somebody has stored.
-    const outrun = core.unseen.outrunsRows(file);
-    for (const piece of outrun ? [] : pieces) {
-      const valid = piece.row?.length ?? 0;
-      if (piece.from > valid) {
-        this.zeroGap(content, piece.index * core.chunkSize + valid, piece.from - valid);
-      }
-    }
-    core.store.write(content, source.data, source.offset);
-  }
-
-  /** Bytes that are not valid may be left over from before; a gap that becomes valid must read as zeros. */
-  zeroGap(content: ContentFile, offset: number, length: number): void {
-    if (this.#core.store.length(content) > offset) this.#core.store.punch(content, offset, length);
   }
 
   /** The rows after the bytes: local only, as long as the write reaches. */

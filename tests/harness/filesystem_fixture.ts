@@ -30,7 +30,7 @@ import { FakeEngine } from "./fake_engine.ts";
 import * as checks from "./filesystem_checks.ts";
 import { KernelSimulator } from "./kernel_simulator.ts";
 import { ScriptedDisk } from "./scripted_disk.ts";
-import type { SeededRandom } from "./seeded_random.ts";
+import { SeededRandom } from "./seeded_random.ts";
 import type { Answer } from "./simulated_connection.ts";
 import { StillClock } from "./still_clock.ts";
 
@@ -115,7 +115,11 @@ export class FilesystemFixture {
         grouped: true,
       })
       : MetadataDatabase.open({ directory: this.cache, grouped: true });
-    this.store = new ContentStore(`${this.cache}/content`, { openFiles: 64 });
+    this.store = new ContentStore(`${this.cache}/content`, {
+      openFiles: 64,
+      afterCrash: !this.database.wasClean,
+      random: new SeededRandom(this.#generation),
+    });
     this.disk = new ScriptedDisk({ store: this.store, walPath: this.database.walPath! });
     this.engine = new FakeEngine({
       chunkSize,

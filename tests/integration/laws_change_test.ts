@@ -262,6 +262,47 @@ lawTest("the sweep unlinks nothing before the rows that do not name it are durab
   next.work();
 });
 
+for (const seed of [1, 2, 3, 4]) {
+  lawTest(
+    `a power cut brought back into a synced hole what a kill had left there (seed ${seed})`,
+    (fixture) => {
+      const bytes = new Uint8Array(3 * CHUNK);
+      bytes.set(data(1, 100));
+      const file = fixture.create("a");
+      fixture.write(file, 0, bytes.subarray(0, 100));
+      fixture.answered(fixture.kernel.setattr(file.inode, { size: bytes.length })).value;
+      // As a kill leaves it: bytes, and no row.
+      const content = fixture.store.open(file.inode, 1, false)!;
+      fixture.store.write(content, data(2, CHUNK), CHUNK);
+      fixture.fsync(file);
+      fixture.write(file, CHUNK + 9000, data(3, 10));
+      bytes.set(data(3, 10), CHUNK + 9000);
+      fixture.core.flushAll();
+      // Somebody else's sync takes the row to the disk.
+      fixture.fsync(fixture.create("other"));
+      const next = fixture.crash("power cut", new SeededRandom(seed));
+      next.work();
+      const got = next.read({ inode: file.inode, handle: next.open(file.inode, 0) });
+      assert.deepEqual(got.subarray(0, CHUNK + 9000), bytes.subarray(0, CHUNK + 9000));
+    },
+  );
+}
+
+lawTest(
+  "a content file that a power cut may bring back was followed by one of its name",
+  (fixture) => {
+    // Of what is killed at once no row has been written.
+    const file = fixture.create("a");
+    fixture.write(file, 0, data(1, CHUNK));
+    const next = fixture.crash("kill");
+    next.work();
+    const again = { inode: file.inode, handle: next.open(file.inode) };
+    next.write(again, 0, "new");
+    assert.equal(cached(next, file.inode).has(`${file.inode}.1`), false);
+    assert.equal(cached(next, file.inode).size, 1);
+  },
+);
+
 lawTest("trimming takes no bytes whose rows went while the log was being synced", (fixture) => {
   const before = data(1, 4 * CHUNK);
   const file = fixture.create("a");
