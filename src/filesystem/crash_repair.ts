@@ -28,7 +28,7 @@ export class CrashRepair {
     this.#reaper = reaper;
   }
 
-  /** Looks at every file with local-only content: an fstat and a row each. */
+  /** Looks at every file with local-only content, and at those that are mapped: an fstat and a row each. */
   run(): void {
     const core = this.#core;
     const ids = this.#suspects();
@@ -47,15 +47,21 @@ export class CrashRepair {
     });
   }
 
-  /** Files with local-only content: numbers from two indexes, so that nobody waits for a look at all files. */
+  /**
+   * Files with local-only content: numbers from two indexes, so that nobody waits for a look at all files.
+   * And those that may be stored into unseen, whose readers take the content file's end for the file's.
+   */
   #suspects(): number[] {
     const suspects = "SELECT id FROM inode WHERE dirty = 1 AND local > 0";
-    return ["kept = 0", "kept = 1"].flatMap((which) =>
-      (this.#core.database.arrayStatement(`${suspects} AND ${which}`).all() as unknown as [
-        number,
-      ][])
+    const questions = [
+      ...["kept = 0", "kept = 1"].map((which) => `${suspects} AND ${which}`),
+      "SELECT id FROM inode WHERE id IN (SELECT inode FROM mapped)",
+    ];
+    const ids = questions.flatMap((question) =>
+      (this.#core.database.arrayStatement(question).all() as unknown as [number][])
         .map(([id]) => id)
     );
+    return [...new Set(ids)];
   }
 
   #look(inode: Inode): void {

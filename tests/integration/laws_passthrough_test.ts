@@ -425,6 +425,25 @@ lawTest(
   with_,
 );
 
+lawTest(
+  "a kill between the rows and the bytes of a truncation left readers what was beyond the end",
+  (fixture) => {
+    const inode = clean(fixture, "a", data(1, CHUNK));
+    const mapped = mapping(fixture, inode, RDWR);
+    assert(fixture.kernel.setattr(inode, { size: 0 }).pending);
+    const next = fixture.crash("kill");
+    const { value } = next.kernel.getattr(inode);
+    assert.equal(value.attributes.size, 0);
+    const reader = { inode, handle: opened(next, inode, RDONLY).handle };
+    assert.equal(next.read(reader).length, 0);
+    assert.equal(mapped.read(0, CHUNK).length, 0);
+    next.answered(next.kernel.setattr(inode, { size: CHUNK })).value;
+    assert.deepEqual(next.read(reader), new Uint8Array(CHUNK));
+    mapped.unmap();
+  },
+  with_,
+);
+
 lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
   const { kernel } = fixture;
   const bytes = data(1, 5 * CHUNK);
