@@ -21,6 +21,7 @@ import { joinNames } from "../domain/name_text.ts";
 import { BulkRecall } from "./bulk_recall.ts";
 import { Collection } from "./collection.ts";
 import type { ContentPort } from "./content_port.ts";
+import { contentXattr } from "./content_xattrs.ts";
 import { Copier } from "./copier.ts";
 import type { Core } from "./core.ts";
 import { Dropper } from "./dropper.ts";
@@ -172,20 +173,7 @@ export class Filesystem implements FilesystemOperations {
   #virtualXattr(inode: Inode, name: string): string | undefined {
     if (name === "user.zero.pin") return this.facts.pinText(inode);
     if (!isRegular(inode)) return undefined;
-    switch (name) {
-      case "user.zero.state":
-        return inode.dirty
-          ? "dirty"
-          : inode.resident === 0 && inode.allocated > 0
-          ? "evicted"
-          : inode.resident < inode.allocated
-          ? "partial"
-          : "clean";
-      case "user.zero.resident":
-        return String(inode.resident);
-      default:
-        return undefined;
-    }
+    return contentXattr(inode, name);
   }
 
   /** A full disk must not keep rows from being written: the ballast is given up, and the operation tried again. */

@@ -17,6 +17,7 @@ import type { Inode } from "./inode.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Recalls } from "./recalls.ts";
 import { volumeStatistics } from "./volume_statistics.ts";
+import { zeroBetween } from "./stored_chunks.ts";
 import { MAXIMUM_FILE_SIZE, type Writer } from "./writer.ts";
 
 /** Rows that one transaction deletes at most; more are left to the reaper. */
@@ -272,7 +273,7 @@ export class Resizer {
     this.#applyZeros(file, parts, holes);
     if (core.unseen.outrunsRows(file)) {
       const last = rows.length < ROWS_AT_ONCE ? end : rows[rows.length - 1].index * size;
-      this.#zeroBetween(file, rows, { offset: request.offset, end: last });
+      zeroBetween(core, inode, { rows, offset: request.offset, end: last });
     }
     if (rows.length < ROWS_AT_ONCE) return undefined;
     // The rest after other requests have had their turn.
@@ -315,25 +316,6 @@ export class Resizer {
     const content = core.content(inode, true)!;
     for (const { offset, length } of parts) core.store.punch(content, offset, length);
     core.unseen.wrote(inode);
-  }
-
-  /** What was stored unseen where `rows`, as they were, name nothing: no crash can miss it. */
-  #zeroBetween(file: FileState, rows: MapRow[], range: { offset: number; end: number }): void {
-    const core = this.#core;
-    const content = core.content(file.inode, false);
-    if (content === undefined) return;
-    let at = range.offset;
-    const punch = (until: number) => {
-      if (until > at) core.store.punch(content, at, until - at);
-    };
-    for (const { index, length } of rows) {
-      const start = index * core.chunkSize;
-      punch(Math.min(start, range.end));
-      at = Math.max(at, start + length);
-    }
-    punch(range.end);
-    core.unseen.wrote(file.inode);
-    core.markUnsynced(file.inode.id);
   }
 
   /** SEEK_DATA and SEEK_HOLE by the working map, and within the chunks that are here by the content file. */

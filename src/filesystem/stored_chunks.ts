@@ -1,7 +1,7 @@
 /**
  * Which chunks of a file that was lent its content file has bytes of. While it is lent the content file
  * is the file, byte for byte; programs that have mapped it store where no row is yet: in holes, and
- * behind the valid bytes of a chunk. Reads only.
+ * behind the valid bytes of a chunk. Changes no rows.
  */
 import type { ContentFile } from "../content/content_store.ts";
 import type { MapRow } from "../metadata/map_table.ts";
@@ -65,4 +65,26 @@ export function storedChunks(
     const start = row.index * size;
     return core.store.hasData(content, start + row.length, start + most) ? most : row.length;
   }
+}
+
+/** Zeros over what was stored in [offset, end) where `rows`, those of that range in order, name nothing. */
+export function zeroBetween(
+  core: Core,
+  inode: Inode,
+  { rows, offset, end }: { rows: readonly MapRow[]; offset: number; end: number },
+): void {
+  const content = core.content(inode, false);
+  if (content === undefined) return;
+  let at = offset;
+  const punch = (until: number) => {
+    if (until > at) core.store.punch(content, at, until - at);
+  };
+  for (const { index, length } of rows) {
+    const start = index * core.chunkSize;
+    punch(Math.min(start, end));
+    at = Math.max(at, start + length);
+  }
+  punch(end);
+  core.unseen.wrote(inode);
+  core.markUnsynced(inode.id);
 }
