@@ -1,6 +1,7 @@
 /**
  * The seed of a test that injects faults, and how big the test is. At CI size the seed is always the same,
- * so that no run fails by chance; with ZERO_SOAK=1 it is a fresh one. ZERO_SEED replays one.
+ * so that no run fails by chance; with ZERO_SOAK=1 it is a fresh one. ZERO_SEED replays one. ZERO_ROUNDS
+ * says how often the daemon is killed or the power cut, at either size.
  */
 import { SeededRandom } from "./seeded_random.ts";
 
@@ -13,6 +14,10 @@ export const givenSeed = Deno.env.has("ZERO_SEED")
   : soak
   ? undefined
   : 1;
+
+/** How often a fault strikes: `full` times with ZERO_SOAK=1, `small` times otherwise, unless ZERO_ROUNDS says. */
+export const rounds = ({ small, full }: { small: number; full: number }): number =>
+  Number(Deno.env.get("ZERO_ROUNDS") ?? (soak ? full : small));
 
 /** Randomness for a test, with its seed printed so that it can be replayed. */
 export function faultRandom(what: string): SeededRandom {

@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { auditCache } from "../harness/cache_audit.ts";
-import { faultRandom, soak, until } from "../harness/fault_seed.ts";
+import { faultRandom, rounds, until } from "../harness/fault_seed.ts";
 import { PromiseRun } from "../harness/promises/promise_run.ts";
 import { ScratchMount } from "../harness/scratch_mount.ts";
 
-const ROUNDS = soak ? 100 : 10;
+const ROUNDS = rounds({ small: 10, full: 100 });
 
 interface Status {
   engine: { eviction: { evictedFiles: number; spilledBytes: number }; recall: { gets: number } };

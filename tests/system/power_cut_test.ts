@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { auditCache } from "../harness/cache_audit.ts";
 import { CutDisk } from "../harness/cut_disk.ts";
-import { faultRandom, soak, until } from "../harness/fault_seed.ts";
+import { faultRandom, rounds, until } from "../harness/fault_seed.ts";
 import { PromiseRun } from "../harness/promises/promise_run.ts";
 import { processGone, ScratchMount } from "../harness/scratch_mount.ts";
 import { run } from "../harness/zero_process.ts";
 
-const ROUNDS = soak ? 100 : 5;
+const ROUNDS = rounds({ small: 5, full: 100 });
 const DISK_MEBIBYTES = 256;
 
 const options = (disk: CutDisk) => ({
