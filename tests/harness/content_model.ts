@@ -144,10 +144,12 @@ export class ContentModel {
   /** Applies what has been answered meanwhile. */
   drain(): void {
     const settled = this.pending.filter(({ answer }) => !answer.pending);
-    if (settled.length === 0) return;
-    this.pending = this.pending.filter(({ answer }) => answer.pending);
     settled.sort((a, b) => a.answer.order - b.answer.order);
-    for (const { done } of settled) done();
+    for (const each of settled) {
+      // What is answered later is pending still for those before.
+      this.pending = this.pending.filter((other) => other !== each);
+      each.done();
+    }
   }
 
   // Changes of content, as POSIX has them.
