@@ -7,6 +7,7 @@ import { Errno, errnoName } from "../domain/errno.ts";
 import { UserError } from "../domain/errors.ts";
 import { printName } from "../domain/name_text.ts";
 import * as libc from "../runtime/libc.ts";
+import { ImportPart } from "./import_part.ts";
 import { type SourceEntry, walkSource } from "./import_walk.ts";
 import { type Attributes, readXattrs } from "./plain_attributes.ts";
 import { TransferState } from "./transfer_state.ts";
@@ -26,6 +27,8 @@ export interface ImportOptions {
    */
   pace: (options: { full: boolean }) => Promise<void>;
   progress: (text: string) => void;
+  /** What is left of a file that was interrupted is kept from so many bytes on; by default 16 MiB. */
+  worthBytes?: number;
 }
 
 export interface ImportReport {
@@ -170,35 +173,43 @@ class ImportRun {
       return this.#problem(entry.names, "something different is there; --force replaces it");
     }
     await this.#pace(false);
-    const part = this.#state.part({ inode: entry.status.inode, generation: "import" });
+    const place = this.#state.part({ inode: entry.status.inode, generation: "import" });
+    const part = new ImportPart(place, { worthBytes: this.#options.worthBytes });
+    let copied: string | undefined;
     try {
-      const copied = await this.#copy(entry, part);
-      if (copied !== undefined) return this.#problem(entry.names, copied);
+      copied = await this.#copy(entry, part);
+    } catch (error) {
+      part.leave();
+      throw error;
+    }
+    if (copied === undefined) {
       this.#try(entry, () => {
-        this.#minor(entry, this.#target.publish(part, path, attributesOf(entry)));
+        this.#minor(entry, this.#target.publish(place, path, attributesOf(entry)));
         this.#report.files++;
       });
-    } finally {
-      // Of what has got its name, nothing is left here.
-      libc.unlink(part);
-    }
+    } else this.#problem(entry.names, copied);
+    // Of what has got its name, nothing is left here.
+    part.remove();
   }
 
-  /** Copies the bytes of a file, without its holes. Why it could not be read; undefined: it was. */
-  async #copy(entry: SourceEntry, part: Uint8Array): Promise<string | undefined> {
+  /** Copies the bytes of a file that the part does not have, without its holes. Why it could not be read; undefined: it was. */
+  async #copy(entry: SourceEntry, part: ImportPart): Promise<string | undefined> {
     const flags = libc.O.RDONLY | libc.O.NOFOLLOW | libc.O.NONBLOCK;
     const source = libc.open(entry.path, flags);
     if (source < 0) return `not readable: ${errnoName(-source)}`;
-    const create = libc.O.WRONLY | libc.O.CREAT | libc.O.TRUNC | libc.O.NOFOLLOW;
     let target = -1;
     try {
-      target = mustWrite(libc.open(part, create, 0o600));
-      for (let at = 0; at < entry.size;) {
+      const before = libc.fstat(source);
+      if (typeof before === "number") return `not readable: ${errnoName(-before)}`;
+      const opened = part.open(before);
+      if (typeof opened === "number") return void mustWrite(opened);
+      target = opened.fd;
+      for (let at = opened.from; at < entry.size;) {
         const data = libc.lseek(source, at, libc.SEEK.DATA);
         if (data === -Errno.ENXIO) break;
         if (data < 0) return `not readable: ${errnoName(-data)}`;
         const end = Math.min(libc.lseek(source, data, libc.SEEK.HOLE), entry.size);
-        const failed = await this.#range({ source, target }, data, end);
+        const failed = await this.#range({ source, target, part }, data, end);
         if (failed !== undefined) return failed;
         at = end;
       }
@@ -208,6 +219,9 @@ class ImportRun {
         return "it was changed while it was read; the next run takes it";
       }
       return undefined;
+    } catch (error) {
+      if (target >= 0) part.note(target);
+      throw error;
     } finally {
       libc.close(source);
       if (target >= 0) libc.close(target);
@@ -215,7 +229,7 @@ class ImportRun {
   }
 
   async #range(
-    { source, target }: { source: number; target: number },
+    { source, target, part }: { source: number; target: number; part: ImportPart },
     from: number,
     end: number,
   ): Promise<string | undefined> {
@@ -232,6 +246,7 @@ class ImportRun {
       at += got;
       this.#report.bytes += got;
       this.#sincePace += got;
+      part.reached(target, at);
       if (this.#sincePace >= PACE_BYTES) await this.#pace(false);
       this.#show();
     }

@@ -100,6 +100,63 @@ Deno.test("an interrupted import leaves no half file under its name, and goes on
   assert.deepEqual(await describe(to), await describe(from));
 });
 
+/** Stops an import when a file that is not complete has so many bytes. */
+async function interrupted(from: string, to: string, afterBytes: number): Promise<void> {
+  const stop = new AbortController();
+  const pace = () => {
+    const parts = [...Deno.readDirSync(`${to}/.zero-import`)]
+      .filter(({ name }) => name.endsWith(".part"));
+    const copied = parts.map(({ name }) => Deno.statSync(`${to}/.zero-import/${name}`).size);
+    if (Math.max(0, ...copied) >= afterBytes) stop.abort(new Error("stopped"));
+    return Promise.resolve();
+  };
+  await assert.rejects(take(from, to, { signal: stop.signal, pace, worthBytes: MIB }), /stopped/);
+}
+
+const MIB = 1024 ** 2;
+
+Deno.test("an interrupted large file was copied anew from its beginning", async () => {
+  const [from, to] = [scratch(), `${scratch()}/new`];
+  const size = 200 * MIB + 12_345;
+  const fd = libc.open(`${from}/large`, libc.O.WRONLY | libc.O.CREAT, 0o600);
+  for (let at = 0; at < size; at += MIB) {
+    // Every fourth is a hole.
+    if (at / MIB % 4 !== 3) libc.pwrite(fd, data(Math.min(MIB, size - at)), at);
+  }
+  libc.ftruncate(fd, size);
+  libc.close(fd);
+  await interrupted(from, to, 64 * MIB);
+  const rest = await take(from, to);
+  assert.deepEqual([rest.files, rest.problems], [1, []]);
+  assert(rest.bytes > 0 && rest.bytes < size * 3 / 4 - 60 * MIB, `${rest.bytes} were copied again`);
+  assert.deepEqual(Deno.readFileSync(`${to}/large`), Deno.readFileSync(`${from}/large`));
+  assert.deepEqual([...Deno.readDirSync(to)].map(({ name }) => name), ["large"]);
+});
+
+Deno.test("of a file that changed since it was interrupted, or whose copy is shorter, all is copied", async () => {
+  const change = (from: string) => {
+    const { mtime } = libc.lstat(`${from}/large`) as libc.FileStatus;
+    const fd = libc.open(`${from}/large`, libc.O.WRONLY);
+    libc.pwrite(fd, bytes("other"), 5 * MIB);
+    libc.close(fd);
+    // Whoever hides the change.
+    libc.lutimens(`${from}/large`, { mtime });
+  };
+  const shorten = (_: string, state: string) => {
+    const [{ name }] = [...Deno.readDirSync(state)].filter(({ name }) => name.endsWith(".part"));
+    Deno.truncateSync(`${state}/${name}`, 3 * MIB);
+  };
+  for (const harm of [change, shorten]) {
+    const [from, to] = [scratch(), `${scratch()}/new`];
+    Deno.writeFileSync(`${from}/large`, data(100 * MIB));
+    await interrupted(from, to, 64 * MIB);
+    harm(from, `${to}/.zero-import`);
+    const rest = await take(from, to);
+    assert.deepEqual([rest.files, rest.bytes, rest.problems], [1, 100 * MIB, []]);
+    assert.deepEqual(Deno.readFileSync(`${to}/large`), Deno.readFileSync(`${from}/large`));
+  }
+});
+
 Deno.test("where there is no space for a while, it waits and goes on", async () => {
   const [from, to] = [scratch(), `${scratch()}/small`];
   Deno.mkdirSync(to);

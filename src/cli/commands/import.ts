@@ -41,7 +41,7 @@ export async function importCommand(
   const onSignal = () =>
     stop.abort(
       new UserError("stopped by a signal", {
-        hint: "what was complete stays; the same command goes on from there",
+        hint: "what was copied stays; the same command goes on from there",
       }),
     );
   Deno.addSignalListener("SIGINT", onSignal);
