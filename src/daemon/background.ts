@@ -14,6 +14,11 @@ export const DAEMON_FLAG = "--daemon-child";
 /** Buffers from this size on are given back to the system as soon as they are freed. */
 const LARGE_BUFFER_BYTES = 1 << 20;
 /**
+ * Heaps of the C library that threads share. It would make one for each of some twenty threads, and each
+ * keeps what is freed in it (measured: 306 MiB at most for 10,000 small files up and down, 281 with it).
+ */
+const MALLOC_ARENAS = 2;
+/**
  * V8 lets the heaps of seven isolates grow a good deal before it sweeps them: with these the daemon takes
  * a quarter less memory after uploading and recalling small files (measured: 340 and 258 MiB), and no
  * more time.
@@ -79,6 +84,7 @@ export async function startInBackground(
   // Without this the C library keeps the memory of chunks and packs for itself once some were freed
   // (measured: 410 MiB after an upload of 512 MiB, 180 with it).
   env.MALLOC_MMAP_THRESHOLD_ = `${LARGE_BUFFER_BYTES}`;
+  env.MALLOC_ARENA_MAX = `${MALLOC_ARENAS}`;
   const child = new Deno.Command(command, {
     args: [...args, DAEMON_FLAG],
     clearEnv: true,
