@@ -286,29 +286,35 @@ async function evict(mount: Mount, paths: WirePath[], context: Context): Promise
 async function recall(mount: Mount, paths: WirePath[], context: Context): Promise<RecallResult> {
   const { signal } = context;
   const progress = paced(context);
-  const result: RecallResult = { files: 0, chunks: 0, failed: [], failedFiles: 0 };
   const wanted = (file: { residentBytes: number; allocatedBytes: number }) =>
     file.residentBytes < file.allocatedBytes;
-  for await (const batch of batches(mount, paths, { signal, wanted })) {
-    mount.requireOnline("nothing can be recalled now");
-    const answer = await whileStoreAnswers(
-      mount,
-      context,
-      (signal) =>
-        mount.engine.recallFiles([...batch.keys()], {
-          signal,
-          onProgress: (done) =>
-            progress({ kind: "count", done: result.files + done, all: result.files + batch.size }),
-        }),
-    );
-    result.files += answer.recalled;
-    result.chunks += answer.chunks;
-    result.failedFiles += answer.failed.length;
-    for (const { inode, why } of answer.failed.slice(0, NAMED_FILES - result.failed.length)) {
-      result.failed.push({ path: batch.get(inode)!, reason: why });
+  const found = batches(mount, paths, { signal, wanted })[Symbol.asyncIterator]();
+  const first = await found.next();
+  if (first.done) return { files: 0, chunks: 0, failed: [], failedFiles: 0 };
+  mount.requireOnline("nothing can be recalled now");
+  let all = 0;
+  const inodes = async function* () {
+    for (let batch: IteratorResult<Map<number, string>> = first; !batch.done;) {
+      all += batch.value.size;
+      yield [...batch.value.keys()];
+      batch = await found.next();
     }
-  }
-  return result;
+  };
+  const answer = await whileStoreAnswers(
+    mount,
+    context,
+    (signal) =>
+      mount.engine.recallFiles(inodes(), {
+        signal,
+        onDone: (done) => progress({ kind: "count", done, all }),
+      }),
+  );
+  const named = answer.failed.slice(0, NAMED_FILES);
+  const failed = await Promise.all(named.map(async ({ inode, why }) => {
+    return { path: await mount.pathOf(inode), reason: why };
+  }));
+  const { recalled: files, chunks } = answer;
+  return { files, chunks, failed, failedFiles: answer.failed.length };
 }
 
 async function pin(

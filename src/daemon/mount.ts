@@ -121,24 +121,26 @@ export class Mount {
     return readOnly === undefined && await this.engine.shipper?.behind() === true;
   }
 
+  /** A name of a file, for people. */
+  async pathOf(inode: number): Promise<string> {
+    const names = await this.filesystem.call("pathOf", { inode });
+    return names === undefined ? `inode ${inode}` : printPath(names);
+  }
+
   async status(): Promise<StatusReport> {
     const { request, fileSystem, encrypted, cache, store } = this.#parts;
     const filesystem = await this.filesystem.call("statistics", {});
     const engine = await this.engine.status();
-    const pathOf = async (inode: number) => {
-      const names = await this.filesystem.call("pathOf", { inode });
-      return names === undefined ? `inode ${inode}` : printPath(names);
-    };
     const writing = await Promise.all(
       (filesystem.writing ?? []).map(async ({ inode, sinceMs, savedMs }) => {
-        return { path: await pathOf(inode), sinceMs, savedMs };
+        return { path: await this.pathOf(inode), sinceMs, savedMs };
       }),
     );
     const waiting = await Promise.all(filesystem.waiting.map(async (each) => {
       const { operation, pid, reason } = each;
       // The report gives the age of the wait.
       const sinceMs = Date.now() - each.sinceMs;
-      const path = await pathOf(each.inode);
+      const path = await this.pathOf(each.inode);
       return { path, operation, pid, sinceMs, reason };
     }));
     if (engine.trouble !== undefined) this.noteStoreError(engine.trouble.message);

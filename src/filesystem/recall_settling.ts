@@ -11,8 +11,13 @@ import type { FileState } from "./file_state.ts";
 const SETTLE_MS = 100;
 /** … or as soon as one file has this many … */
 const SETTLE_CHUNKS = 8;
-/** … or so many files have some. Their syncs are one order, and one commit of the disk's own journal. */
+/** … or so many files have some. Their syncs are one order, and one commit of the disk's own journal … */
 const SETTLE_FILES = 256;
+/**
+ * … or, while such a sync is under way, so many more: the next one takes what has come meanwhile. Both
+ * together are open at a time.
+ */
+const SETTLE_FILES_MEANWHILE = 1024;
 
 /** Bytes of one file that are being made durable. */
 interface Settling {
@@ -47,9 +52,14 @@ export class RecallSettling {
     file.touched.set(index, ++core.tick);
     this.#unsettled.add(file);
     core.lot.wake(file, "recall", index);
-    if (last || this.#unsettled.size >= SETTLE_FILES) this.settleAll();
+    if (last || this.#unsettled.size >= this.#settlesAt) this.settleAll();
     else if (file.volatile.size >= SETTLE_CHUNKS) this.settle(file);
     else this.#timer ??= core.timers.after(SETTLE_MS, () => this.settleAll());
+  }
+
+  get #settlesAt(): number {
+    const busy = [...this.#syncs].some((sync) => sync.length >= SETTLE_FILES);
+    return busy ? SETTLE_FILES_MEANWHILE : SETTLE_FILES;
   }
 
   settleAll(): void {
@@ -113,6 +123,7 @@ export class RecallSettling {
   /** A sync has ended, however it went: who waited for it goes on. */
   #over(sync: Settling[]): void {
     this.#syncs.delete(sync);
+    if (this.#unsettled.size >= this.#settlesAt) this.settleAll();
     for (const waiting of [...this.#waiting]) {
       waiting.syncs.delete(sync);
       if (waiting.syncs.size > 0) continue;

@@ -197,13 +197,13 @@ export class Engine {
     return await evictFiles(this.#tiering, { inodes, force, verifier, signal, onProgress });
   }
 
-  /** Brings these files back, and waits until they are resident. */
+  /** Brings these files back, and waits until they are resident. `onDone`: files done so far. */
   recallFiles(
-    inodes: number[],
-    options: { signal?: AbortSignal; onProgress?: CountProgress } = {},
+    batches: Iterable<number[]> | AsyncIterable<number[]>,
+    options: { signal?: AbortSignal; onDone?: (done: number) => void } = {},
   ): Promise<RecallResult> {
     const signal = this.#with(options.signal);
-    return recallFiles(this.#tiering, { inodes, signal, onProgress: options.onProgress });
+    return recallFiles(this.#tiering, { batches, signal, onDone: options.onDone });
   }
 
   /** Exact where it speaks of files and bytes; rejects when the filesystem isolate is gone. */

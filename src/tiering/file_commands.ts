@@ -1,6 +1,6 @@
 /** What `zero evict` and `zero recall` ask of the engine: named files, now, with an answer for each. */
 import type { Refusal } from "../filesystem/protocol.ts";
-import { describe, type Tiering, untilAborted } from "./context.ts";
+import { describe, type Tiering } from "./context.ts";
 import type { PackVerifier } from "./pack_verifier.ts";
 import { ENGINE_LIMITS } from "./settings.ts";
 
@@ -26,6 +26,8 @@ export type CountProgress = (done: number, all: number) => void;
  * holds: those that lie together come with one request, and are made durable together.
  */
 const RECALL_FILES = 4_096;
+/** More are taken when so many are done: as many as are made durable together, and asked for with one message. */
+const RECALL_MORE_FILES = 256;
 
 /** Evicts these files if they are confirmed; the caller uploads dirty ones before. */
 export async function evictFiles(
@@ -69,36 +71,61 @@ export async function evictFiles(
   return result;
 }
 
-/** Recalls these files. What is under way when the signal aborts goes on by itself. */
+/**
+ * Recalls these files, each batch once there is room for it: while some are being fetched, others are
+ * made durable. What is under way when the signal aborts goes on by itself.
+ */
 export async function recallFiles(
   tiering: Tiering,
-  options: { inodes: number[]; signal: AbortSignal; onProgress?: CountProgress },
+  options: {
+    batches: Iterable<number[]> | AsyncIterable<number[]>;
+    signal: AbortSignal;
+    onDone?: (done: number) => void;
+  },
 ): Promise<RecallResult> {
-  const { inodes, signal, onProgress } = options;
+  const { batches, signal, onDone } = options;
   const result: RecallResult = { recalled: 0, chunks: 0, failed: [] };
-  let next = 0;
   let done = 0;
-  const work = async () => {
-    while (next < inodes.length) {
-      const inode = inodes[next++];
-      try {
-        const answer = await untilAborted(
-          tiering.filesystem.call("recallFile", { inode }),
-          signal,
-        );
-        if ("failed" in answer) {
-          result.failed.push({ inode, why: answer.failed });
-        } else {
-          result.recalled++;
-          result.chunks += answer.recalled;
-        }
-      } catch (error) {
-        signal.throwIfAborted();
-        result.failed.push({ inode, why: describe(error) });
+  let underWay = 0;
+  let onRoom = () => {};
+  const recall = async (inode: number) => {
+    try {
+      const answer = await tiering.filesystem.call("recallFile", { inode });
+      if ("failed" in answer) {
+        result.failed.push({ inode, why: answer.failed });
+      } else {
+        result.recalled++;
+        result.chunks += answer.recalled;
       }
-      onProgress?.(++done, inodes.length);
+    } catch (error) {
+      result.failed.push({ inode, why: describe(error) });
     }
+    underWay--;
+    onDone?.(++done);
+    onRoom();
   };
-  await Promise.all(Array.from({ length: Math.min(RECALL_FILES, inodes.length) }, work));
-  return result;
+  const room = async (most: number) => {
+    while (underWay > most && !signal.aborted) {
+      await new Promise<void>((resolve) => onRoom = resolve);
+    }
+    signal.throwIfAborted();
+  };
+  // One listener for all: each that is added or removed is looked for among the others.
+  const onAbort = () => onRoom();
+  signal.addEventListener("abort", onAbort);
+  try {
+    for await (const batch of batches) {
+      for (let at = 0; at < batch.length;) {
+        await room(RECALL_FILES - RECALL_MORE_FILES);
+        const inodes = batch.slice(at, at + RECALL_FILES - underWay);
+        at += inodes.length;
+        underWay += inodes.length;
+        for (const inode of inodes) void recall(inode);
+      }
+    }
+    await room(0);
+    return result;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

@@ -104,7 +104,7 @@ async function goThrough(store?: ObjectStore): Promise<void> {
     await snapshotTaken(zero);
     await assertNothingPlain(zero.store);
     await zero.evict(inodes);
-    await zero.clock.until(zero.engine.recallFiles(inodes));
+    await zero.clock.until(zero.engine.recallFiles([inodes]));
     assert.deepEqual(await zero.read(inodes[0]), contents[0]);
     assert.deepEqual(await zero.read(inodes[1]), contents[1]);
     const recovered = await recoverFrom(zero.store, { clock: zero.clock, secrets });
