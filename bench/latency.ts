@@ -73,6 +73,15 @@ const storms = (scale: number): Storm[] => [
     after: (mount) => sh(mount, "rm -rf names"),
   },
   {
+    name: "rm -r of a large directory",
+    before: (mount) =>
+      sh(
+        mount,
+        `mkdir gone && cd gone && seq ${Math.round(200_000 * scale)} | xargs -n 1000 touch`,
+      ),
+    work: (mount) => sh(mount, "rm -r gone"),
+  },
+  {
     name: "200 parked recalls",
     before: async (mount) => {
       await sh(mount, "for i in $(seq 200); do head -c 100000 /dev/urandom > cold$i; done");
@@ -91,10 +100,14 @@ const storms = (scale: number): Storm[] => [
   },
 ];
 
-/** Prints a line per storm: milliseconds. */
-export async function measureLatency(mount: ScratchMount, scale: number): Promise<void> {
+/** Prints a line per storm whose name is `wanted`: milliseconds. */
+export async function measureLatency(
+  mount: ScratchMount,
+  { scale, wanted }: { scale: number; wanted: (storm: string) => boolean },
+): Promise<void> {
   console.log("\nstat during               median, ms   p99, ms   longest, ms\n");
   for (const storm of storms(scale)) {
+    if (!wanted(storm.name)) continue;
     await storm.before?.(mount);
     const probe = new Deno.Command(Deno.execPath(), {
       args: ["eval", PROBE, mount.mountpoint],

@@ -8,7 +8,7 @@
  *
  * Groups: content, small, many, parallel, programs. Peers: unprivileged, bindfs, rclone, s3fs, where
  * they are installed. `--rows` shows only rows that hold one of the texts. `--latency` measures how long
- * stat takes while others work, instead. `--no-uploads` leaves both processors to the file system.
+ * stat takes while others work, instead (and `--rows` which of these). `--no-uploads` leaves both processors to the file system.
  * `--transfer` measures uploads and recalls against the raw SDK, instead (transfer.ts: `--no-line`,
  * `--swift`, `--encrypted`; groups: large, small).
  */
@@ -89,7 +89,7 @@ async function measureFiles(): Promise<void> {
   }
 
   if (Deno.args.includes("--latency")) {
-    await measureLatency(mount, scale);
+    await measureLatency(mount, { scale, wanted });
   } else {
     await using peers = new AsyncDisposableStack();
     const raw = await rawDisk(mount.directory);

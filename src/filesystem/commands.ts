@@ -60,7 +60,7 @@ export class CommandRunner {
       case "matchChunks":
         return answer(fs.saver.matchChunks(a));
       case "stage":
-        return answer(fs.saver.stage(a));
+        return fs.saver.stager.stage(a, answer);
       case "save":
         return fs.saver.save(a, answer);
       case "snapshot":

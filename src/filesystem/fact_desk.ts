@@ -20,8 +20,8 @@ import type { Reaper } from "./reaper.ts";
 /** Names or files that one slice looks at, between requests. */
 const SLICE = 128;
 const OPEN_FILES = 10_000;
-/** Files whose news are written at once: some milliseconds, for which a request may have to wait. */
-const NEWS = 64;
+/** Files whose news are written at once: a millisecond, for which a request may have to wait. */
+const NEWS = 32;
 /** At most so often is the engine told that something is unsorted, milliseconds. */
 const TELL_MS = 1000;
 

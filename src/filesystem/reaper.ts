@@ -13,8 +13,8 @@ import type { FileState } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 
 export const SLICE_ROWS = 1000;
-/** Nameless inodes that are deleted in one transaction, as long as they are small. */
-const DISCARDS_AT_ONCE = 64;
+/** Nameless inodes that are deleted in one transaction, as long as they are small: a millisecond. */
+const DISCARDS_AT_ONCE = 32;
 /** How long background work rests after the disk was full, milliseconds. */
 const REST_MS = 1000;
 /** How long content that has no rows any more may stay, so that its trimming is shared, milliseconds. */

@@ -1,38 +1,36 @@
 /**
- * The engine's requests about uploads: which files wait, which of their chunks are local only, binding
- * chunks to confirmed bytes (stage) and making a version of them (save). Law 2. Every answer is
+ * The engine's requests about uploads: which files wait, which of their chunks are local only, and
+ * making a version of those that are bound to confirmed bytes (save; stager.ts binds them). Law 2. Every answer is
  * re-checked against what has happened since the engine asked.
  */
-import type { MapRow } from "../metadata/map_table.ts";
 import type { Core } from "./core.ts";
 import { type Inode, isRegular } from "./inode.ts";
-import type { Commands, DirtyFile, Placement, Refusal, StagedPack } from "./protocol.ts";
+import type { Commands, DirtyFile, Refusal } from "./protocol.ts";
 import { type Reaper, SLICE_ROWS } from "./reaper.ts";
 import type { VersionHead } from "../metadata/version_table.ts";
 import type { Snapshots } from "./snapshots.ts";
+import { Stager } from "./stager.ts";
 
 /** A chunk of an open file that was written this recently is not offered for upload, milliseconds. */
 const HOT_CHUNK_MS = 500;
+/** Files that are saved in one transaction, between requests: half a millisecond. */
+const SAVES_AT_ONCE = 16;
 /** A nameless open file is worth uploading only when it is in the way. */
 const ORPHAN_BYTES = 64 * 1024 * 1024;
 
 type FileToSave = Commands["save"][0]["files"][number];
 
-/** A chunk of the pack that is being staged, with its plain bytes. */
-interface StoredChunk {
-  chunk: number;
-  length: number;
-}
-
 export class Saver {
   readonly #core: Core;
   readonly #reaper: Reaper;
   readonly #snapshots: Snapshots;
+  readonly stager: Stager;
 
   constructor(core: Core, parts: { reaper: Reaper; snapshots: Snapshots }) {
     this.#core = core;
     this.#reaper = parts.reaper;
     this.#snapshots = parts.snapshots;
+    this.stager = new Stager(core, { reaper: parts.reaper });
   }
 
   dirtyFiles(argument: Commands["dirtyFiles"][0]): DirtyFile[] {
@@ -107,119 +105,55 @@ export class Saver {
     return hashes.map((hash) => this.#core.chunks.match(hash));
   }
 
-  stage(argument: Commands["stage"][0]): Commands["stage"][1] {
-    const core = this.#core;
-    // Sums are written below: rows that they count must not be in memory only.
-    for (const inode of new Set(argument.placements.map((placement) => placement.inode))) {
-      const file = core.files.peek(inode);
-      if (file !== undefined) core.flush(file);
-    }
-    const applied: (() => void)[] = [];
-    const seen = new Set<string>();
-    const placed = core.database.transaction(() => {
-      const stored = this.#addPack(argument.pack);
-      const results = argument.placements.map((placement): true | Refusal => {
-        const place = `${placement.inode} ${placement.index}`;
-        if (seen.has(place)) return "changed";
-        seen.add(place);
-        const outcome = this.#place(placement, stored);
-        if (typeof outcome === "string") return outcome;
-        applied.push(outcome);
-        return true;
-      });
-      if (argument.pack !== undefined) core.chunks.stampUnreferenced(argument.pack.name);
-      return results;
-    });
-    for (const apply of applied) apply();
-    return { placed };
-  }
-
-  #addPack(pack: StagedPack | undefined): StoredChunk[] {
-    const core = this.#core;
-    this.#count();
-    if (pack === undefined) return [];
-    const ids = core.chunks.addPack(pack, Math.floor(core.clock.wallMs()));
-    return pack.chunks.map(({ length }, ordinal) => ({ chunk: ids[ordinal], length }));
-  }
-
-  /** In transaction. Why not, or what to do once the transaction is committed. */
-  #place(placement: Placement, stored: StoredChunk[]): Refusal | (() => void) {
-    const core = this.#core;
-    const inode = core.inodes.get(placement.inode);
-    if (inode === undefined || inode.deadFrom !== undefined) return "gone";
-    if (core.unseen.has(inode.id)) return "changed";
-    const file = core.files.peek(inode.id);
-    // What is being copied stays as it was; the chunk comes up again.
-    if (file?.snapshot !== undefined) return "changed";
-    const index = placement.index;
-    const row = file === undefined ? core.maps.get(inode.id, index) ?? null : file.row(index);
-    if (row === null) return "gone";
-    const same = row.chunk === 0 && row.generation === placement.generation &&
-      row.length === placement.length && !file?.marking.has(index);
-    if (!same) return "changed";
-    const charge = core.charge(row.length);
-    if (placement.source.kind === "zero") {
-      core.maps.remove(inode.id, index);
-      inode.local -= charge;
-      inode.resident -= charge;
-      inode.allocated -= charge;
-      core.inodes.writeContent(inode);
-      return () => this.#becameHole(inode, index, charge);
-    }
-    const chunk = this.#chunk(placement, stored);
-    if (chunk === undefined) return "unverified";
-    const next: MapRow = { ...row, chunk };
-    core.maps.put(inode.id, next);
-    inode.local -= charge;
-    core.inodes.writeContent(inode);
-    return () => file?.putStored(index, next);
-  }
-
-  #chunk({ source, length }: Placement, stored: StoredChunk[]): number | undefined {
-    const found = source.kind === "pack"
-      ? stored[source.ordinal]
-      : source.kind === "chunk"
-      ? { chunk: source.chunk, length: this.#core.chunks.usable(source.chunk) }
-      : undefined;
-    return found?.length === length ? found.chunk : undefined;
-  }
-
-  #becameHole(inode: Inode, index: number, charge: number): void {
-    const core = this.#core;
-    core.space.resident -= charge;
-    const file = core.files.acquire(inode);
-    file.putStored(index, null);
-    this.#reaper.punchLater(file, index);
-    core.files.dropIfIdle(file);
-  }
-
-  /** Answers through `done`, one for each, now or after the slices that a large file needs. */
+  /**
+   * Answers through `done`, one for each, now or after the slices that many files, or a large one, need.
+   * Each slice looks at its files itself.
+   */
   save({ files }: Commands["save"][0], done: (results: (true | Refusal)[]) => void): void {
     const results: (true | Refusal)[] = [];
-    let left = files.length + 1;
-    const settle = () => --left === 0 && done(results);
-    const small = new Map<Inode, number>();
-    const others: number[] = [];
-    for (const [at, file] of files.entries()) {
-      const inode = this.#savable(file, (refusal) => results[at] = refusal);
-      if (inode === undefined) settle();
-      // A snapshot counts only while its file has no newer version, which the same question may make.
-      else if (this.#isSmall(inode) && this.#snapshots.originOf(inode.id) === undefined) {
-        small.set(inode, at);
-      } else others.push(at);
-    }
-    this.#saveTogether([...small.keys()]);
-    for (const at of small.values()) {
-      results[at] = true;
-      settle();
-    }
-    for (const at of others) {
-      this.#saveOne(files[at], (result) => {
-        results[at] = result;
-        settle();
+    const small = [...files.keys()];
+    /** A snapshot counts only while its file has no newer version, which the same question may make. */
+    const last: number[] = [];
+    let unanswered = files.length;
+    const answer = (at: number, result: true | Refusal) => {
+      results[at] = result;
+      if (--unanswered === 0) done(results);
+    };
+    const slice = (): boolean => {
+      const some = small.slice(0, SAVES_AT_ONCE);
+      const outcomes = this.#saveSmall(some.map((at) => files[at]));
+      // Only now: a full disk may have undone the slice, which is done again then.
+      small.splice(0, some.length);
+      some.forEach((at, i) => {
+        const outcome = outcomes[i];
+        if (outcome === undefined) last.push(at);
+        else answer(at, outcome);
       });
-    }
-    settle();
+      if (small.length === 0 && last.length > 0) {
+        this.#saveOne(files[last[0]], answer.bind(undefined, last[0]));
+        last.shift();
+      }
+      return small.length + last.length > 0;
+    };
+    if (files.length === 0) done(results);
+    else if (slice()) this.#reaper.add(slice);
+  }
+
+  /** Saves those that one transaction can, and says what came of each; undefined: to be saved by itself. */
+  #saveSmall(files: FileToSave[]): (true | Refusal | undefined)[] {
+    const together = new Set<Inode>();
+    const outcomes = files.map((file) => {
+      let outcome: Refusal | true | undefined;
+      const inode = this.#savable(file, (refusal) => outcome = refusal);
+      if (inode === undefined) return outcome;
+      if (!this.#isSmall(inode) || this.#snapshots.originOf(inode.id) !== undefined) {
+        return undefined;
+      }
+      together.add(inode);
+      return true;
+    });
+    this.#saveTogether([...together]);
+    return outcomes;
   }
 
   #isSmall(inode: Inode): boolean {

@@ -53,9 +53,9 @@ export const ENGINE_LIMITS = {
   FEEDING_CHUNKS: 4,
   /** Files that wait for their pack. More than a pack holds, or packs of small files stay small. */
   WAITING_FILES: 8_192,
-  /** Placements in one `stage`: what the filesystem isolate does in one transaction. */
+  /** Placements in one `stage`. */
   STAGE_PLACEMENTS: 1_000,
-  /** Files in one `save`: some milliseconds of the filesystem isolate, and one transaction. */
+  /** Files in one `save`. */
   SAVE_FILES: 64,
   /** Hashes in one `matchChunks`. */
   MATCH_HASHES: 256,

@@ -66,6 +66,85 @@ lawTest("of files that are saved together each is looked at by itself", (fixture
   assert.deepEqual(dirty, [false, true, true, false]);
 });
 
+/** More than one slice of `save` and of `stage` takes. */
+const MANY = 100;
+
+function writeChunks(
+  fixture: FilesystemFixture,
+  file: { inode: number; handle: number },
+  bytes: Uint8Array,
+): void {
+  for (let at = 0; at < bytes.length; at += CHUNK) {
+    fixture.write(file, at, bytes.subarray(at, at + CHUNK));
+  }
+}
+
+lawTest("of many files that are saved together those count that change meanwhile", (fixture) => {
+  const files = Array.from({ length: MANY }, (_, seed) => {
+    const file = fixture.create(`file ${seed}`);
+    fixture.write(file, 0, data(seed, 10 + seed));
+    fixture.closeFile(file);
+    return { ...file, bytes: data(seed, 10 + seed) };
+  });
+  const uploads = files.map(({ inode }) => upload(fixture, inode));
+  for (const each of uploads) fixture.engine.stage(each);
+  let answers: unknown[] | undefined;
+  const asked = uploads.map(({ inode, generation }) => ({ inode, generation }));
+  fixture.engine.ask("save", { files: asked }, (results) => answers = results);
+  fixture.turn();
+  assert.equal(answers, undefined, "all are saved in one slice");
+  assertDone(fixture.kernel.unlink(1, `file ${MANY - 2}`));
+  const again = { inode: files[MANY - 1].inode, handle: fixture.open(files[MANY - 1].inode) };
+  fixture.write(again, 5, "!");
+  fixture.closeFile(again);
+  fixture.work();
+  const expected = [...Array(MANY - 2).fill(true), "gone", "changed"];
+  assert.deepEqual(answers, expected);
+  for (const file of files.slice(0, MANY - 2)) assertSaved(fixture, file);
+});
+
+lawTest("of many chunks that are staged together those count that change meanwhile", (fixture) => {
+  const file = fixture.create("a");
+  const bytes = data(1, MANY * CHUNK);
+  writeChunks(fixture, file, bytes);
+  fixture.fsync(file);
+  fixture.clock.pass(1000);
+  const read = upload(fixture, file.inode);
+  let placed: unknown[] | undefined;
+  // The first one once more, in another slice than the first time.
+  const twice = { ...read, chunks: [...read.chunks, read.chunks[0]] };
+  fixture.engine.stage(twice, { later: (answer) => placed = answer });
+  assert.equal(placed, undefined, "all are staged in one slice");
+  fixture.write(file, (MANY - 1) * CHUNK + 3, "!");
+  fixture.work();
+  assert.deepEqual(placed, [...Array(MANY - 1).fill(true), "changed", "changed"]);
+  fixture.closeFile(file);
+  assert.equal(fixture.save(file.inode), true);
+  bytes[(MANY - 1) * CHUNK + 3] = "!".charCodeAt(0);
+  assertSaved(fixture, { inode: file.inode, bytes });
+});
+
+lawTest("a pack that is condemned while it is staged gets no references any more", (fixture) => {
+  const file = fixture.create("a");
+  writeChunks(fixture, file, data(1, MANY * CHUNK));
+  fixture.fsync(file);
+  fixture.clock.pass(1000);
+  const read = upload(fixture, file.inode);
+  // Of the first slice nothing is bound, so the pack is dead from the start.
+  const first = MANY / 2;
+  for (let index = 0; index < first; index++) fixture.write(file, index * CHUNK, "!");
+  let placed: unknown[] | undefined;
+  fixture.engine.stage(read, { later: (answer) => placed = answer });
+  const { database } = fixture.core;
+  const condemned = database.transaction(() =>
+    database.statement("UPDATE pack SET condemned = 1 WHERE dead_at IS NOT NULL").run()
+  );
+  assert.equal(Number(condemned.changes), 1);
+  fixture.work();
+  const rest = Array(MANY - first).fill("unverified");
+  assert.deepEqual(placed, [...Array(first).fill("changed"), ...rest]);
+});
+
 lawTest("a file with a chunk that is not staged is not saved", (fixture) => {
   const file = fixture.create("a");
   fixture.write(file, 0, data(1, 3 * CHUNK));
