@@ -93,22 +93,31 @@ export function readdir(
     if (!filler.add(DOT_DOT, parent, type, DOT_DOT_COOKIE)) return;
   }
   const after = Math.max(request.cookie, DOT_DOT_COOKIE);
-  if (filler.plus) fillEntries(context, directory.id, { filler, after });
-  else fillNames(context, directory.id, { filler, after });
+  const { listers } = context;
+  if (filler.plus && !listers.onlyLists(request.pid)) {
+    fillEntries(context, directory.id, { filler, after });
+  } else {
+    const names = fillNames(context, directory.id, { filler, after });
+    if (!filler.plus) listers.listed(request.pid, names);
+  }
 }
 
+/** Returns how many there were. */
 function fillNames(
   context: NamespaceContext,
   directory: number,
   { filler, after }: { filler: DirectoryFiller; after: number },
-): void {
+): number {
+  const limit = filler.plus ? SLICE_PLUS : SLICE;
+  let names = 0;
   for (let cookie = after;;) {
-    const rows = context.dentries.list(directory, { after: cookie, limit: SLICE });
+    const rows = context.dentries.list(directory, { after: cookie, limit });
     for (const row of rows) {
-      if (!filler.add(row.name, row.inode, entryType(row.mode), row.id)) return;
+      if (!filler.add(row.name, row.inode, entryType(row.mode), row.id)) return names;
       cookie = row.id;
+      names++;
     }
-    if (rows.length < SLICE) return;
+    if (rows.length < limit) return names;
   }
 }
 

@@ -11,8 +11,16 @@ const encoder = new TextEncoder();
 export function lookup(context: NamespaceContext, request: LookupRequest): Entry | NegativeEntry {
   if (isDots(request.name)) return lookupHandle(context, request);
   const found = context.dentries.seek(request.inode, request.name);
-  if (typeof found === "number") return context.entry(context.inodes.require(found));
-  if (found !== undefined) return context.glanced(found);
+  if (typeof found === "number") {
+    const inode = context.inodes.require(found);
+    if (!isDirectory(inode)) context.listers.lookedUp(request.pid);
+    return context.entry(inode);
+  }
+  if (found !== undefined) {
+    const entry = context.glanced(found);
+    if (!isDirectory(entry.attributes)) context.listers.lookedUp(request.pid);
+    return entry;
+  }
   // Only a directory can say, and be believed, that it lacks a name.
   context.directory(request.inode);
   return context.negativeEntry();

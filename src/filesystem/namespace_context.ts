@@ -14,6 +14,7 @@ import { accessed } from "./access_times.ts";
 import type { ContentPort } from "./content_port.ts";
 import { FileType, type Inode, isDirectory, isRegular } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
+import { Listers } from "./listers.ts";
 import type { LookupCounts } from "./lookup_counts.ts";
 import { Names } from "./names.ts";
 
@@ -47,6 +48,7 @@ export class NamespaceContext {
   readonly lookups: LookupCounts;
   readonly content: ContentPort;
   readonly dentries: Names;
+  readonly listers = new Listers();
   readonly xattrs: XattrTable;
   readonly orphans: OrphanTable;
   readonly #clock: Clock;

@@ -216,6 +216,29 @@ test("readdirplus counts a lookup for each entry that was taken, and none for . 
   assert.equal(f.lookups.get(1), 0);
 });
 
+test("who lists thousands of names and looks none up is given no attributes, until it does", (f) => {
+  const directory = f.mkdir(1, "d");
+  const below = f.mkdir(directory, "below");
+  const inodes: number[] = [];
+  f.database.transaction(() => {
+    for (let i = 0; i < 2500; i++) inodes.push(f.create(directory, `name ${i}`));
+  });
+  inodes.forEach((inode) => f.namespace.forget(inode, 1));
+  const known = () => inodes.filter((inode) => f.lookups.get(inode) > 0).length;
+  const all = (plus: boolean) => f.list(directory, { plus, slice: 1000 });
+
+  const names = all(false);
+  assert.equal(names.size, 2503);
+  // Whoever walks a tree looks up the directories in it.
+  f.find(directory, "below");
+  assert.deepEqual(all(true), names);
+  assert.equal(known(), 0, "attributes were given to who has no use for them");
+  assert.equal(f.find(directory, "name 7"), inodes[7]);
+  assert.deepEqual(all(true), names);
+  assert.equal(known(), 2500);
+  assert.equal(f.lookups.get(below), 2);
+});
+
 test("paths lead to inodes and back, through a tree deeper than any stack", (f) => {
   let deepest = 1;
   for (let depth = 0; depth < 5000; depth++) deepest = f.mkdir(deepest, "d");
