@@ -339,15 +339,17 @@ export class FilesystemRuntime {
   #finish(end: End): void {
     this.#commands.abandonAll(this.#stopping?.reason ?? end.how);
     const core = this.#core;
+    const { reaper } = this.#filesystem;
     core.flushAll();
     core.inodes.flush(Infinity);
+    if (core.readOnlyReason === undefined) reaper.discardNow();
     this.#filesystem.facts.end();
     core.usage.flush();
     core.journal.flush();
     core.uses.flush();
     core.trace?.close();
     // Nothing of a clean end is in doubt at the next mount: so its content must be on the disk.
-    const { unlinks } = this.#filesystem.reaper;
+    const { unlinks } = reaper;
     const deadline = systemClock.monotonicMs() + END_MS;
     for (;;) {
       unlinks.hurry();

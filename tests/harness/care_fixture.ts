@@ -365,6 +365,7 @@ export class CareFixture {
     // The kernel lets go of the inode too, or it would stay as an orphan.
     const lookups = inode === undefined ? 0 : this.kernel.lookups.get(inode) ?? 0;
     if (inode !== undefined && lookups > 0) this.kernel.forget(inode, lookups);
+    this.filesystem.reaper.discardNow();
     this.turn();
   }
 

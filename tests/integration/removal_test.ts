@@ -82,3 +82,46 @@ lawTest(
     fixture.assertAtRest();
   },
 );
+
+lawTest("rows of files that are let go of one after the other go together, and soon", (fixture) => {
+  const names = Array.from({ length: 100 }, (_, i) => `f${i}`);
+  const inodes = names.map((name) => {
+    const file = fixture.create(name);
+    fixture.closeFile(file);
+    return file.inode;
+  });
+  fixture.quiesce();
+  let left = count(fixture, "inode");
+  let batches = 0;
+  names.forEach((name, i) => {
+    remove(fixture, name, inodes[i]);
+    fixture.clock.pass(1);
+    fixture.turn();
+    const now = count(fixture, "inode");
+    if (now < left) batches++;
+    // Nobody finds what is not deleted yet.
+    assert.equal(fixture.kernel.lookup(1, name).value.inode, 0);
+    assert.equal(count(fixture, "orphan"), now - (names.length - 1 - i) - 1);
+    left = now;
+  });
+  assert.ok(batches <= 8, `${batches} batches`);
+  fixture.clock.pass(20);
+  fixture.turn();
+  assert.equal(count(fixture, "inode"), 1);
+  assert.equal(count(fixture, "orphan"), 0);
+});
+
+lawTest("rows of what is removed last are not left to the next mount", (fixture) => {
+  const inodes = ["a", "b"].map((name) => {
+    const file = fixture.create(name);
+    fixture.closeFile(file);
+    return file.inode;
+  });
+  remove(fixture, "a", inodes[0]);
+  fixture.turn();
+  remove(fixture, "b", inodes[1]);
+  fixture.turn();
+  assert.equal(count(fixture, "orphan"), 1, "it does not wait for others");
+  fixture.filesystem.reaper.discardNow();
+  assert.equal(count(fixture, "orphan"), 0);
+});
