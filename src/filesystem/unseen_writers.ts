@@ -209,6 +209,9 @@ export class UnseenWriters {
 
   #stored(inode: Inode, at: Timestamp): void {
     const core = this.#core;
+    // The sums are written below: rows that they count must not be in memory only.
+    const file = core.files.peek(inode.id);
+    if (file !== undefined && !core.database.inTransaction) core.flush(file);
     core.changed(inode);
     inode.mtimeS = inode.ctimeS = at.seconds;
     inode.mtimeNs = inode.ctimeNs = at.nanoseconds;

@@ -444,6 +444,23 @@ lawTest(
   with_,
 );
 
+lawTest(
+  "a store that was noticed between a write and its rows left sums that count no rows",
+  (fixture) => {
+    const inode = clean(fixture, "a", data(1, CHUNK));
+    const mapped = mapping(fixture, inode, RDWR);
+    const writer = { inode, handle: opened(fixture, inode, WRONLY).handle };
+    fixture.write(writer, CHUNK, data(2, CHUNK));
+    const mtime = () => fixture.kernel.getattr(inode).value.attributes.mtime;
+    const before = mtime();
+    // Until the disk's clock, from which the store has its time, has moved on.
+    do mapped.store(0, data(3, 10)); while (mtime().nanoseconds === before.nanoseconds);
+    fixture.assertIntact();
+    mapped.unmap();
+  },
+  with_,
+);
+
 lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
   const { kernel } = fixture;
   const bytes = data(1, 5 * CHUNK);
