@@ -233,8 +233,10 @@ export class ContentModel {
       if (changes === undefined) continue;
       const before = changes.bytes;
       apply();
-      changes.sinceFlush.push(before);
-      changes.sinceSync.push(before);
+      for (const history of [changes.sinceFlush, changes.sinceSync]) {
+        // Where it comes first: what a rename has made durable is looked for from the end.
+        if (!history.includes(before)) history.unshift(before);
+      }
     }
     this.pending = [];
     // After a power cut the file system says how much was cut off.
