@@ -58,12 +58,30 @@ export class Conformity {
   check(request: RequestHeader, file: FileState): boolean | Parked {
     const { inode } = file;
     // It was lent as it had to be, and what was stored into it since is the file: rows follow later.
-    if (this.#core.unseen.has(inode.id)) return true;
+    if (this.#core.unseen.has(inode.id)) return this.#asLong(request, file);
     let finding = this.#findings.get(inode.id);
     if (finding === undefined || !isOf(finding, inode)) finding = this.#begin(file);
     if (finding.conforms !== undefined) return finding.conforms;
     this.#core.lot.park(request, { operation: "open", reason: "slices", file });
     return PARKED;
+  }
+
+  /** A crash may have come between the size of a file that grew and the length of its content file. */
+  #asLong(request: RequestHeader, file: FileState): true | Parked {
+    const core = this.#core;
+    const { inode } = file;
+    const content = core.content(inode, false);
+    if (content === undefined || core.store.length(content) >= inode.size) return true;
+    // A longer file would hide from a repair after a power cut that its bytes never reached the disk.
+    if (core.unsynced.has(inode.id)) {
+      core.lot.park(request, { operation: "open", reason: "slices", file });
+      file.jobs++;
+      core.whenDurable(inode.id, () => this.#over(file));
+      return PARKED;
+    }
+    core.store.truncate(content, inode.size);
+    core.unseen.wrote(inode);
+    return true;
   }
 
   #begin(file: FileState): Finding {

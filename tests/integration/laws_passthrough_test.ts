@@ -461,6 +461,25 @@ lawTest(
   with_,
 );
 
+lawTest(
+  "a kill between the size of a file that grew and its content file left readers a short file",
+  (fixture) => {
+    const inode = clean(fixture, "a", data(1, 100));
+    const mapped = mapping(fixture, inode, RDWR);
+    fixture.write({ inode, handle: opened(fixture, inode, RDWR).handle }, 0, data(2, 10));
+    assert(fixture.kernel.setattr(inode, { size: 3 * CHUNK }).pending, "it is not synced yet");
+    const next = fixture.crash("kill");
+    assert.equal(next.kernel.getattr(inode).value.attributes.size, 3 * CHUNK);
+    const reader = { inode, handle: opened(next, inode, RDONLY).handle };
+    const expected = new Uint8Array(3 * CHUNK);
+    expected.set(data(1, 100));
+    expected.set(data(2, 10));
+    assert.deepEqual(next.read(reader), expected);
+    mapped.unmap();
+  },
+  with_,
+);
+
 lawTest("SEEK_DATA skipped what was stored through a mapping into a hole", (fixture) => {
   const { kernel } = fixture;
   const bytes = data(1, 5 * CHUNK);
