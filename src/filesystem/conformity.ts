@@ -58,7 +58,7 @@ export class Conformity {
   check(request: RequestHeader, file: FileState): boolean | Parked {
     const { inode } = file;
     // It was lent as it had to be, and what was stored into it since is the file: rows follow later.
-    if (this.#core.unseen.has(inode.id)) return this.#asLong(request, file);
+    if (this.#core.unseen.has(inode.id)) return this.lengthen(request, file, "open") ?? true;
     let finding = this.#findings.get(inode.id);
     if (finding === undefined || !isOf(finding, inode)) finding = this.#begin(file);
     if (finding.conforms !== undefined) return finding.conforms;
@@ -66,22 +66,29 @@ export class Conformity {
     return PARKED;
   }
 
-  /** A crash may have come between the size of a file that grew and the length of its content file. */
-  #asLong(request: RequestHeader, file: FileState): true | Parked {
+  /**
+   * Makes the content file of a lent file that grew, or that a crash left behind its size, as long as
+   * the file: its readers ask nobody. PARKED: asked again once it may be.
+   */
+  lengthen(request: RequestHeader, file: FileState, operation: string): Parked | undefined {
     const core = this.#core;
     const { inode } = file;
     const content = core.content(inode, false);
-    if (content === undefined || core.store.length(content) >= inode.size) return true;
+    if (content === undefined || core.store.length(content) >= inode.size) return undefined;
     // A longer file would hide from a repair after a power cut that its bytes never reached the disk.
     if (core.unsynced.has(inode.id)) {
-      core.lot.park(request, { operation: "open", reason: "slices", file });
+      core.lot.park(request, { operation, reason: "sync", file });
       file.jobs++;
-      core.whenDurable(inode.id, () => this.#over(file));
+      core.whenDurable(inode.id, () => {
+        file.jobs--;
+        core.lot.wake(file, "sync");
+        core.files.dropIfIdle(file);
+      });
       return PARKED;
     }
     core.store.truncate(content, inode.size);
     core.unseen.wrote(inode);
-    return true;
+    return undefined;
   }
 
   #begin(file: FileState): Finding {

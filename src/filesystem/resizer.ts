@@ -6,7 +6,6 @@
 import type { ContentFile } from "../content/content_store.ts";
 import { Errno } from "../domain/errno.ts";
 import { FsError } from "../domain/errors.ts";
-import { PARKED } from "../fuse/operations.ts";
 import type { FallocateRequest, LseekRequest, Parked, RequestHeader } from "../fuse/operations.ts";
 import type { MapRow } from "../metadata/map_table.ts";
 import { FALLOC, SEEK } from "../runtime/libc_constants.ts";
@@ -89,24 +88,7 @@ export class Resizer {
       core.hurryTrims();
       return core.lot.park(request, { operation: "truncate", reason: "sync", file });
     }
-    const content = core.content(inode, false);
-    if (content === undefined || core.store.length(content) >= inode.size) return;
-    // A longer file would hide from a repair after a power cut that its bytes never reached the disk.
-    if (core.unsynced.has(inode.id)) return this.#whenDurable(request, file);
-    core.store.truncate(content, inode.size);
-    core.unseen.wrote(inode);
-  }
-
-  #whenDurable(request: RequestHeader, file: FileState): Parked {
-    const core = this.#core;
-    core.lot.park(request, { operation: "truncate", reason: "sync", file });
-    file.jobs++;
-    core.whenDurable(file.inode.id, () => {
-      file.jobs--;
-      core.lot.wake(file, "sync");
-      core.files.dropIfIdle(file);
-    });
-    return PARKED;
+    return core.conformity.lengthen(request, file, "truncate");
   }
 
   /** In transaction: the content changes, and the size. */
