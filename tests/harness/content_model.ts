@@ -45,6 +45,8 @@ export interface ModelFile {
 interface Pending {
   answer: Answer<unknown>;
   done: () => void;
+  /** The kernel does not forget it meanwhile. */
+  file: ModelFile | undefined;
   /** A change of this file that may be made although it is not answered: the kernel holds its lock. */
   changes: ModelFile | undefined;
   /** The file whose bytes are being written. */
@@ -117,6 +119,7 @@ export class ContentModel {
     if (options.handle !== undefined) options.handle.busy++;
     this.pending.push({
       answer: answer as Answer<unknown>,
+      file: options.file,
       changes: options.changes ? options.file : undefined,
       writes: options.writes ? options.file : undefined,
       apply: () => apply(undefined as T),
@@ -149,7 +152,17 @@ export class ContentModel {
       // What is answered later is pending still for those before.
       this.pending = this.pending.filter((other) => other !== each);
       each.done();
+      if (each.file !== undefined) this.letGo(each.file);
     }
+  }
+
+  /** The kernel forgets what has no name once no handle and no request under way holds it. */
+  letGo(file: ModelFile): void {
+    const held = file.handles.length > 0 || this.pending.some((other) => other.file === file);
+    if (held || [...this.names.values()].includes(file.inode)) return;
+    const { kernel } = this.fixture;
+    const lookups = kernel.lookups.get(file.inode);
+    if (lookups !== undefined) kernel.forget(file.inode, lookups);
   }
 
   // Changes of content, as POSIX has them.

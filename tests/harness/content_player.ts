@@ -155,10 +155,7 @@ export class ContentPlayer extends EnginePlayer {
     }
     assert.equal(this.fixture.kernel.release(file.inode, { handle: handle.handle }).errno, 0);
     file.handles = file.handles.filter((other) => other !== handle);
-    const named = [...this.model.names.values()].includes(file.inode);
-    if (!named && file.handles.length === 0) {
-      this.fixture.kernel.forget(file.inode, this.fixture.kernel.lookups.get(file.inode) ?? 0);
-    }
+    this.model.letGo(file);
   }
 
   /** A file that nobody has used for a while is opened to be read, and perhaps to be written to. */
@@ -387,13 +384,7 @@ export class ContentPlayer extends EnginePlayer {
     assert.equal(this.fixture.kernel.unlink(1, name).errno, 0);
     this.model.names.delete(name);
     this.model.renamed();
-    const file = this.model.files.get(inode)!;
-    const named = [...this.model.names.values()].includes(inode);
-    if (!named && file.handles.length === 0) this.#forget(inode);
-  }
-
-  #forget(inode: number): void {
-    this.fixture.kernel.forget(inode, this.fixture.kernel.lookups.get(inode) ?? 0);
+    this.model.letGo(this.model.files.get(inode)!);
   }
 
   _rename(a: number, b: number): void {
@@ -416,9 +407,7 @@ export class ContentPlayer extends EnginePlayer {
       this.model.renamed();
       if (victim === undefined) return;
       file.replaced = { name: newName, bytes };
-      const lost = ![...this.model.names.values()].includes(victim) &&
-        this.model.files.get(victim)!.handles.length === 0;
-      if (lost) this.#forget(victim);
+      this.model.letGo(this.model.files.get(victim)!);
     });
   }
 
