@@ -11,6 +11,7 @@ import { Session } from "../fuse/session.ts";
 import { ChunkTable } from "../metadata/chunk_table.ts";
 import { MetadataDatabase } from "../metadata/database.ts";
 import { boundLogs } from "../metadata/log_bound.ts";
+import { makeLogRoom } from "../metadata/log_room.ts";
 import { MapTable } from "../metadata/map_table.ts";
 import { UsageTable } from "../metadata/usage_table.ts";
 import { VersionTable } from "../metadata/version_table.ts";
@@ -87,6 +88,7 @@ export class FilesystemRuntime {
     this.#start = start;
     this.#channel = new EngineChannel(start.port);
     const { cacheDirectory, settings, device } = start.options;
+    makeLogRoom(cacheDirectory);
     this.#database = MetadataDatabase.open({ directory: cacheDirectory, grouped: true });
     this.#store = new ContentStore(`${cacheDirectory}/content`, {
       openFiles: CONTENT_FILES_OPEN,
