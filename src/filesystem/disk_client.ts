@@ -17,6 +17,8 @@ export class DiskClient implements DiskHelper {
   readonly #waiting = new Map<number, (reply: DiskReply) => void>();
   readonly #onDefect: (message: string) => void;
   #next = 1;
+  /** Syncs that are not answered. */
+  #syncs = 0;
 
   constructor(options: {
     store: ContentStore;
@@ -52,6 +54,7 @@ export class DiskClient implements DiskHelper {
   }
 
   sync(job: SyncJob, done: (errno: number) => void): void {
+    const alone = this.#syncs++ === 0;
     this.#ask(
       this.#ports.sync,
       {
@@ -59,8 +62,13 @@ export class DiskClient implements DiskHelper {
         files: job.files.map((file) => file.fd),
         folders: job.folders,
         wal: job.wal ? this.#walPath : undefined,
+        inAnyOrder: job.inAnyOrder === true,
+        alone,
       },
-      done,
+      (errno) => {
+        this.#syncs--;
+        done(errno);
+      },
       job.files,
     );
   }

@@ -11,6 +11,8 @@ export interface SyncJob {
   folders: string[];
   /** Afterwards, everything that was committed before is durable. */
   wal: boolean;
+  /** What reading the files' content back relies on is durable already: nothing has to come first. */
+  inAnyOrder?: boolean;
 }
 
 export interface DiskHelper {

@@ -9,7 +9,16 @@ export interface DiskHelperStart {
 }
 
 export type DiskRequest =
-  | { id: number; kind: "sync"; files: number[]; folders: string[]; wal: string | undefined }
+  | {
+    id: number;
+    kind: "sync";
+    files: number[];
+    folders: string[];
+    wal: string | undefined;
+    inAnyOrder: boolean;
+    /** Nothing else was asked of this helper that it has not answered. */
+    alone: boolean;
+  }
   | { id: number; kind: "unlink"; paths: string[] }
   | { id: number; kind: "syncAll" }
   | { id: number; kind: "checkpoint" };

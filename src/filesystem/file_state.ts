@@ -32,6 +32,14 @@ export interface SnapshotUnderWay {
   abandon(why: SnapshotRefusal): void;
 }
 
+/** What reading a file's bytes back relies on: its rows but for their generations, and what its record says. */
+interface Layout {
+  readonly changes: number;
+  readonly size: number;
+  readonly incarnation: number;
+  readonly deadFrom: number | undefined;
+}
+
 /** How many map rows of one file are cached before unneeded ones are dropped. */
 const ROWS_CACHED = 4096;
 
@@ -86,6 +94,10 @@ export class FileState {
   /** Undefined: none is being taken. While one is, chunks are changed but not taken away. */
   snapshot: SnapshotUnderWay | undefined;
 
+  /** How often a row has changed, otherwise than by a newer generation. */
+  #layoutChanges = 0;
+  #durableLayout: Layout | undefined;
+
   constructor(inode: Inode, maps: MapTable) {
     this.inode = inode;
     this.#maps = maps;
@@ -109,18 +121,24 @@ export class FileState {
 
   /** Replaces a row in memory; it is written with the next flush. */
   putPending(row: MapRow): void {
+    const before = this.#rows.get(row.index);
+    const same = before != null && before.chunk === row.chunk && before.length === row.length &&
+      before.resident === row.resident;
+    if (!same) this.#layoutChanges++;
     this.#remember(row.index, row);
     this.pendingRows.add(row.index);
   }
 
   /** Replaces a row that the table holds already. */
   putStored(index: number, row: MapRow | null): void {
+    this.#layoutChanges++;
     this.pendingRows.delete(index);
     this.#remember(index, row);
   }
 
   /** Forgets cached rows from `from` on; the table has been changed underneath. */
   forgetRows(from = 0): void {
+    this.#layoutChanges++;
     for (const index of this.#rows.keys()) {
       if (index >= from) {
         this.#rows.delete(index);
@@ -136,6 +154,29 @@ export class FileState {
       invariant(row != null, () => `pending row ${index} of inode ${this.inode.id} is missing`);
       yield row;
     }
+  }
+
+  #layout(): Layout {
+    const { size, incarnation, deadFrom } = this.inode;
+    return { changes: this.#layoutChanges, size, incarnation, deadFrom };
+  }
+
+  /** A sync of the log begins, which covers all that is in the tables; call the result when it has succeeded. */
+  beginLayoutSync(): () => void {
+    const layout = this.inode.pending || this.pendingRows.size > 0 ? undefined : this.#layout();
+    return () => this.#durableLayout = layout;
+  }
+
+  /**
+   * After a power cut its bytes can be read back by the rows that are on the disk. What changed since are
+   * times and generations, and bytes of chunks that are local-only there, too.
+   */
+  get layoutIsDurable(): boolean {
+    const durable = this.#durableLayout;
+    if (durable === undefined) return false;
+    const now = this.#layout();
+    return now.changes === durable.changes && now.size === durable.size &&
+      now.incarnation === durable.incarnation && now.deadFrom === durable.deadFrom;
   }
 
   #remember(index: number, row: MapRow | null): void {

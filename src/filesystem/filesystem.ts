@@ -338,7 +338,8 @@ export class Filesystem implements FilesystemOperations {
   ): number | fuse.Parked {
     if ((handle.flags & (O.DSYNC | O.SYNC)) === 0) return options.answer;
     this.core.flush(handle.file);
-    return this.#syncer.parkUntilDurable(handle.file, request, options);
+    const dataOnly = (handle.flags & O.SYNC) !== O.SYNC;
+    return this.#syncer.parkUntilDurable(handle.file, request, { ...options, dataOnly });
   }
 
   flush(request: fuse.FlushRequest) {

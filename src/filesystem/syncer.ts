@@ -30,8 +30,11 @@ export class Syncer {
   /** fsync and fdatasync. */
   fsync(handle: Handle, request: FsyncRequest): void | Parked {
     if (this.finished(request) !== undefined) return;
-    this.#core.flush(handle.file);
-    return this.parkUntilDurable(handle.file, request, { operation: "fsync", answer: 0 });
+    const { file } = handle;
+    this.#core.flush(file);
+    const { dataOnly } = request;
+    if (dataOnly && this.#rowsSuffice(file) && !this.#core.unsynced.has(file.inode.id)) return;
+    return this.parkUntilDurable(file, request, { operation: "fsync", answer: 0, dataOnly });
   }
 
   /** A directory's entries are rows: the WAL makes them durable. */
@@ -40,16 +43,30 @@ export class Syncer {
     return this.parkUntilDurable(undefined, request, { operation: "fsyncdir", answer: 0 });
   }
 
-  /** Parks until content (of `file`, if it has any that is not durable) and rows are durable. */
+  /**
+   * By the rows that are on the disk its content could be read back, as far as the content is there. Where
+   * something may be stored unseen, nobody knows.
+   */
+  #rowsSuffice(file: FileState): boolean {
+    const core = this.#core;
+    return file.layoutIsDurable && !core.suspect && !core.unseen.has(file.inode.id);
+  }
+
+  /**
+   * Parks until content (of `file`, if it has any that is not durable) and rows are durable; `dataOnly`:
+   * only the rows that reading it back relies on.
+   */
   parkUntilDurable(
     file: FileState | undefined,
     request: RequestHeader,
-    options: { operation: string; answer: number },
+    options: { operation: string; answer: number; dataOnly?: boolean },
   ): Parked {
     const core = this.#core;
     if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
+    const rowsSuffice = file !== undefined && this.#rowsSuffice(file);
+    const log = !(rowsSuffice && options.dataOnly === true);
     // A full disk is the caller's to hear of, before anything waits.
-    core.database.commit();
+    if (log) core.database.commit();
     if (file !== undefined) core.unseen.beforeSync(file.inode.id);
     const content = file === undefined ? undefined : this.#unsyncedContent(file.inode);
     const parked: Parked = core.lot.park(request, {
@@ -58,7 +75,9 @@ export class Syncer {
     });
     const parking = core.lot.find(request.unique)!;
     if (file !== undefined) file.jobs++;
-    this.#sync(file?.inode, content, (errno) => {
+    const rowsSynced = log ? file?.beginLayoutSync() : undefined;
+    this.#sync(file?.inode, { content, log, inAnyOrder: rowsSuffice }, (errno) => {
+      if (errno === 0) rowsSynced?.();
       if (file !== undefined) {
         file.jobs--;
         core.files.dropIfIdle(file);
@@ -82,7 +101,11 @@ export class Syncer {
 
   #sync(
     inode: Inode | undefined,
-    content: ContentFile | undefined,
+    { content, log, inAnyOrder }: {
+      content: ContentFile | undefined;
+      log: boolean;
+      inAnyOrder: boolean;
+    },
     done: (errno: number) => void,
   ): void {
     const core = this.#core;
@@ -91,7 +114,8 @@ export class Syncer {
     core.helper.sync({
       files: content === undefined ? [] : [content],
       folders: first ? core.store.foldersOf(inode!.id) : [],
-      wal: true,
+      wal: log,
+      inAnyOrder,
     }, (errno) => {
       if (errno !== 0) {
         core.syncFailed(errno, inode === undefined ? "the metadata" : `inode ${inode.id}`);

@@ -299,17 +299,19 @@ export class ContentPlayer extends EnginePlayer {
     }
   }
 
-  _fsync(a: number): void {
+  /** fsync and fdatasync: the names are promised by the first one only. */
+  _fsync(a: number, b: number): void {
+    const dataOnly = b % 2 === 0;
     const open = this.#open(a, "any");
     if (open === undefined) return;
     const { file, handle } = open;
     const bytes = file.bytes;
     const known = this.model.nameHistory.at(-1)!;
     this.model.follow(
-      this.fixture.kernel.fsync(file.inode, { handle: handle.handle }),
+      this.fixture.kernel.fsync(file.inode, { handle: handle.handle, dataOnly }),
       () => {
         this.model.synced(file, file.sinceSync.lastIndexOf(bytes) + 1);
-        this.model.namesSynced(this.model.nameHistory.lastIndexOf(known) + 1);
+        if (!dataOnly) this.model.namesSynced(this.model.nameHistory.lastIndexOf(known) + 1);
       },
       open,
     );

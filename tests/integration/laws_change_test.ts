@@ -4,10 +4,12 @@ import { Errno } from "../../src/domain/errno.ts";
 import { FsError } from "../../src/domain/errors.ts";
 import { hex } from "../../src/runtime/random.ts";
 import type { Upload } from "../harness/fake_engine.ts";
+import type { FilesystemFixture } from "../harness/filesystem_fixture.ts";
 import { assertDone, cached, CHUNK, data, Flag, labels, lawTest } from "../harness/law_test.ts";
 import { SeededRandom } from "../harness/seeded_random.ts";
 
 const EIO = 5;
+const HOUR_MS = 3_600_000;
 const EROFS = 30;
 
 lawTest(
@@ -117,6 +119,71 @@ lawTest("a write during a sync is not taken for synced", (fixture) => {
   fixture.disk.step();
   fixture.kernel.fsync(file.inode, file);
   assert.deepEqual(labels(fixture), [`sync ${file.inode}.1 wal`]);
+});
+
+lawTest("fdatasync over bytes of a local chunk waits for the content alone", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 100));
+  fixture.fsync(file);
+  fixture.write(file, 10, data(2, 50));
+  const synced = fixture.kernel.fsync(file.inode, { ...file, dataOnly: true });
+  assert.deepEqual(labels(fixture), [`sync ${file.inode}.1`]);
+  fixture.disk.step();
+  assertDone(synced);
+  assertDone(fixture.kernel.fsync(file.inode, { ...file, dataOnly: true }));
+  const expected = fixture.read(file, 0, 100);
+  const next = fixture.crash("power cut", new SeededRandom(1));
+  assert.deepEqual(next.read({ inode: file.inode, handle: next.open(file.inode) }), expected);
+  next.assertCleanIsSaved();
+});
+
+for (
+  const [what, change] of [
+    ["growth", (fixture, file) => fixture.write(file, 90, data(2, 50))],
+    ["a chunk of its own", (fixture, file) => fixture.write(file, 2 * CHUNK, data(2, 50))],
+    [
+      "a truncation",
+      (fixture, file) => fixture.kernel.setattr(file.inode, { size: 50, handle: file.handle }),
+    ],
+    [
+      "an end moved away",
+      (fixture, file) => fixture.kernel.setattr(file.inode, { size: 5000, handle: file.handle }),
+    ],
+    ["an upload of what was there", (fixture, file) => {
+      fixture.clock.pass(HOUR_MS);
+      fixture.save(file.inode);
+      fixture.write(file, 10, data(2, 50));
+    }],
+  ] satisfies [
+    string,
+    (fixture: FilesystemFixture, file: { inode: number; handle: number }) => void,
+  ][]
+) {
+  lawTest(`fdatasync after ${what} waits for the log, too`, (fixture) => {
+    const file = fixture.create("a");
+    fixture.write(file, 0, data(1, 100));
+    fixture.fsync(file);
+    change(fixture, file);
+    fixture.work();
+    fixture.write(file, 10, data(3, 10));
+    const orders = fixture.disk.log.length;
+    const synced = fixture.kernel.fsync(file.inode, { ...file, dataOnly: true });
+    fixture.answered(synced);
+    const since = fixture.disk.log.slice(orders);
+    assert(since.some((label) => label.includes("wal")), `only ${since.join(", ")}`);
+    const expected = fixture.read(file);
+    const next = fixture.crash("power cut", new SeededRandom(1));
+    assert.deepEqual(next.read({ inode: file.inode, handle: next.open(file.inode) }), expected);
+  });
+}
+
+lawTest("fdatasync is not answered from rows that a sync has failed to bring down", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 100));
+  fixture.disk.fault = (label) => label.startsWith("sync") ? EIO : 0;
+  fixture.answered(fixture.kernel.fsync(file.inode, file));
+  fixture.disk.fault = () => 0;
+  assert.equal(fixture.kernel.fsync(file.inode, { ...file, dataOnly: true }).errno, EIO);
 });
 
 lawTest(
