@@ -66,6 +66,9 @@ export class Resizer {
       return core.lot.park(request, { operation: "truncate", reason: "slices", file });
     }
     const lent = core.lending.isLent(file);
+    if (size > inode.size && (lent || core.unseen.has(inode.id)) && this.#isLonger(file)) {
+      return this.#awaitTrim(request, file);
+    }
     if (size < inode.size) this.#shrink(file, size, lent);
     else {
       core.flush(file);
@@ -84,11 +87,27 @@ export class Resizer {
     if (inode.deadFrom !== undefined) {
       return core.lot.park(request, { operation: "truncate", reason: "slices", file });
     }
-    if (file.leftover) {
-      core.hurryTrims();
-      return core.lot.park(request, { operation: "truncate", reason: "sync", file });
-    }
+    if (file.leftover) return this.#awaitTrim(request, file);
     return core.conformity.lengthen(request, file, "truncate");
+  }
+
+  #awaitTrim(request: RequestHeader, file: FileState): Parked {
+    const core = this.#core;
+    core.hurryTrims();
+    return core.lot.park(request, { operation: "truncate", reason: "sync", file });
+  }
+
+  /**
+   * Where the content file may say more than rows do, a file must not grow over what it has lost: nobody
+   * could tell that from what was stored. True: it is going. After a crash there may be some of no known cut.
+   */
+  #isLonger(file: FileState): boolean {
+    if (file.leftover) return true;
+    const content = this.#core.content(file.inode, false);
+    if (content === undefined || this.#core.store.length(content) <= file.inode.size) return false;
+    file.cuts++;
+    this.#reaper.trimLater(file);
+    return true;
   }
 
   /** In transaction: the content changes, and the size. */

@@ -52,10 +52,15 @@ export class Serving {
     if (core.following || inode.resident < inode.allocated) return "direct";
     const visible = this.visibly(flags);
     if (core.lending.obstacle !== undefined || core.suspect) return visible;
-    if (inode.deadFrom !== undefined) return visible;
-    const wanted = !writes(flags) && inode.allocated > 0 && !file.unsettled && this.#isQuiet(inode);
+    const dying = inode.deadFrom !== undefined;
+    const wanted = !writes(flags) && inode.allocated > 0 && !dying && !file.unsettled &&
+      this.#isQuiet(inode);
     // While a mapping lives on, only passthrough shows everybody the same bytes at once.
-    if (!wanted && core.lending.reclaim(inode)) return visible;
+    if (!wanted && core.lending.reclaim(inode)) {
+      core.unseen.servedVisibly(inode);
+      return visible;
+    }
+    if (dying) return core.lot.park(request, { operation: "open", reason: "slices", file });
     if (file.unsettled) {
       core.hurryTrims();
       return core.lot.park(request, { operation: "open", reason: "sync", file });
@@ -87,7 +92,8 @@ export class Serving {
   begin(file: FileState, flags: number, kind: Kind): number {
     const first = file.serving === undefined;
     const { id } = file.inode;
-    file.serving = kind === "passthrough" && !this.#core.lending.lend(file) ? "cached" : kind;
+    file.serving = kind;
+    if (kind === "passthrough" && !this.#core.lending.lend(file)) this.#refused(file);
     switch (file.serving) {
       case "direct": {
         // Who reads may map it, and a page that a fault fetches beside a write may be older than that: the
@@ -111,6 +117,14 @@ export class Serving {
         return keep ? OpenFlag.KEEP_CACHE : 0;
       }
     }
+  }
+
+  #refused(file: FileState): void {
+    const core = this.#core;
+    file.serving = "cached";
+    core.guard(() => {
+      if (core.lending.reclaim(file.inode)) core.unseen.servedVisibly(file.inode);
+    });
   }
 
   /** Reads of what the kernel keeps are not seen: they would not move an access time that is due. */

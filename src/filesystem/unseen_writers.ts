@@ -82,6 +82,17 @@ export class UnseenWriters {
     return unseen.marking;
   }
 
+  /**
+   * The file begins to be served visibly, and nobody has its content file: a mark for an open that came
+   * to nothing goes, or what is written and taken away visibly would pass for what was stored.
+   */
+  servedVisibly(inode: Inode): void {
+    const unseen = this.#files.get(inode.id);
+    if (unseen === undefined || this.#core.readOnlyReason !== undefined) return;
+    // No program had it open for storing before its mark was durable.
+    if (!unseen.durable || !unseen.touched) this.#forget(unseen);
+  }
+
   /** After mount: of what an earlier one left nobody knows what was stored. */
   resume(): void {
     for (const inode of this.#table.list()) {

@@ -41,6 +41,13 @@ const setting = (fixture: FilesystemFixture) => fixture.database.setting("lent_b
 const marked = (fixture: FilesystemFixture) =>
   fixture.database.statement("SELECT inode FROM mapped").all().map(({ inode }) => inode);
 
+/** Of whole chunks, that may differ in all their bytes: deepEqual would print each, and take gigabytes. */
+function assertBytes(got: Uint8Array, expected: Uint8Array): void {
+  assert.equal(got.length, expected.length);
+  const at = got.findIndex((byte, i) => byte !== expected[i]);
+  assert(at < 0, `byte ${at} is ${got[at]}, not ${expected[at]}`);
+}
+
 lawTest("a quiet, wholly local file is lent to whoever reads it, under one id", (fixture) => {
   const bytes = data(1, 3 * CHUNK + 77);
   const inode = clean(fixture, "a", bytes);
@@ -476,6 +483,94 @@ lawTest(
     expected.set(data(2, 10));
     assert.deepEqual(next.read(reader), expected);
     mapped.unmap();
+  },
+  with_,
+);
+
+lawTest(
+  "what was truncated away from a file that had been mapped came back where it grew again at once",
+  (fixture) => {
+    const { kernel } = fixture;
+    const bytes = data(1, 2 * CHUNK);
+    const inode = clean(fixture, "a", bytes);
+    mapping(fixture, inode, RDWR).unmap();
+    fixture.answered(kernel.setattr(inode, { size: CHUNK + 100 })).value;
+    fixture.answered(kernel.setattr(inode, { size: 3 * CHUNK })).value;
+    fixture.quiesce();
+    const expected = new Uint8Array(3 * CHUNK);
+    expected.set(bytes.subarray(0, CHUNK + 100));
+    const reader = { inode, handle: opened(fixture, inode, RDONLY).handle };
+    assertBytes(fixture.read(reader), expected);
+  },
+  with_,
+);
+
+for (const flags of [RDONLY, RDWR]) {
+  lawTest(
+    `what a kill had left of a truncation of what is mapped came back where it grew, opened with ${flags}`,
+    (fixture) => {
+      const bytes = data(1, 2 * CHUNK);
+      const inode = clean(fixture, "a", bytes);
+      const mapped = mapping(fixture, inode, flags);
+      assert(fixture.kernel.setattr(inode, { size: CHUNK + 100 }).pending);
+      const next = fixture.crash("kill");
+      next.answered(next.kernel.setattr(inode, { size: 3 * CHUNK })).value;
+      const expected = new Uint8Array(3 * CHUNK);
+      expected.set(bytes.subarray(0, CHUNK + 100));
+      assertBytes(mapped.read(0, 4 * CHUNK), expected);
+      const reader = { inode, handle: opened(next, inode, RDONLY).handle };
+      assertBytes(next.read(reader), expected);
+      mapped.unmap();
+    },
+    with_,
+  );
+}
+
+lawTest(
+  "what was punched came back where an open to store unseen had come to be served visibly",
+  (fixture) => {
+    const { kernel } = fixture;
+    const bytes = data(1, 3 * CHUNK);
+    const inode = clean(fixture, "a", bytes);
+    const reader = opened(fixture, inode, RDONLY);
+    const open = kernel.open(inode, { flags: RDWR });
+    assert(open.pending, "its mark is not durable yet");
+    kernel.release(inode, { handle: reader.handle });
+    const { handle, flags } = fixture.answered(open).value;
+    assert.equal(flags & Fopen.PASS, 0);
+    const file = { inode, handle };
+    fixture.write(file, 0, "written");
+    bytes.set(new TextEncoder().encode("written"));
+    // So that a probe for the last writer falls between the rows and the bytes of the hole.
+    fixture.pass(200);
+    const hole = { handle, offset: CHUNK, length: CHUNK, mode: 3 };
+    assertDone(kernel.fallocate(inode, hole));
+    bytes.fill(0, CHUNK, 2 * CHUNK);
+    fixture.quiesce();
+    assertBytes(fixture.read(file), bytes);
+    assert.deepEqual(marked(fixture), []);
+  },
+  with_,
+);
+
+lawTest(
+  "who opened a mapped file while the rows of a truncation went did not see what was stored",
+  (fixture) => {
+    const file = fixture.create("a");
+    for (let index = 0; index < 2200; index++) fixture.write(file, index * CHUNK, "x");
+    fixture.closeFile(file);
+    const { inode } = file;
+    quiet(fixture);
+    const mapped = mapping(fixture, inode, RDWR);
+    const cut = fixture.kernel.setattr(inode, { size: 100 });
+    const open = fixture.kernel.open(inode, { flags: RDONLY });
+    assert(cut.pending && open.pending);
+    const reader = { inode, handle: fixture.answered(open).value.handle };
+    assert.deepEqual(fixture.read(reader, 0, 3), new TextEncoder().encode("x\0\0"));
+    mapped.store(0, new TextEncoder().encode("stored"));
+    assert.deepEqual(fixture.read(reader, 0, 6), new TextEncoder().encode("stored"));
+    mapped.unmap();
+    fixture.answered(cut).value;
   },
   with_,
 );
