@@ -49,6 +49,10 @@ export class ContentPlayer extends EnginePlayer {
   rest(): void {
     for (const file of this.model.files.values()) this.model.unmapAll(file);
     this.fixture.quiesce();
+    // Writers that nobody makes room for are told so after a while.
+    const { lot, settings } = this.fixture.core;
+    const waits = [...lot.values()].some(({ reason }) => reason === "space");
+    if (waits) this.fixture.pass(settings.spaceTimeoutMs);
     this.model.drain();
     assert.equal(this.model.pending.length, 0, "requests wait for ever");
     this.endShadows();
