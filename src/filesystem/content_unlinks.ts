@@ -32,7 +32,7 @@ export class ContentUnlinks {
   /** Some wait, and their time has come. */
   get due(): boolean {
     if (this.#waiting.length === 0 || this.#unlinking) return false;
-    return !this.#gathering || this.#hurried || this.#core.lot.size > 0;
+    return !this.#gathering || this.#hurried || this.#core.lot.wantsWork;
   }
 
   /** The rows are written; `hurry`: their space is wanted. */

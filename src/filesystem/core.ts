@@ -24,6 +24,7 @@ import { accessed } from "./access_times.ts";
 import { Conformity } from "./conformity.ts";
 import { DirtyNews } from "./dirty_news.ts";
 import { committingHelper, type DiskHelper, guardedHelper } from "./disk_helper.ts";
+import { DurableLog } from "./durable_log.ts";
 import type { FileState, FileTable } from "./file_state.ts";
 import type { Inode } from "./inode.ts";
 import type { InodeCache } from "./inode_cache.ts";
@@ -98,6 +99,7 @@ export class Core implements CoreParts {
   readonly store: ContentStore;
   readonly space: SpaceAccountant;
   readonly helper: DiskHelper;
+  readonly log: DurableLog;
   readonly lot: ParkingLot;
   readonly timers: TimerQueue;
   readonly clock: Clock;
@@ -147,11 +149,13 @@ export class Core implements CoreParts {
     this.space = parts.space;
     this.lot = parts.lot;
     this.timers = parts.timers;
+    this.log = new DurableLog(parts.database);
     this.helper = committingHelper(
       guardedHelper(parts.helper, (action) => this.guard(action)),
       {
         commit: () => this.commitIfPossible(),
         later: (again) => this.timers.after(COMMIT_AGAIN_MS, again),
+        log: this.log,
       },
     );
     parts.database.onGroupBegun = () => this.#commitIn(GROUP_MS);

@@ -62,7 +62,6 @@ export class DiskClient implements DiskHelper {
         files: job.files.map((file) => file.fd),
         folders: job.folders,
         wal: job.wal ? this.#walPath : undefined,
-        inAnyOrder: job.inAnyOrder === true,
         alone,
       },
       (errno) => {

@@ -1,9 +1,12 @@
 /**
  * Work on the disk that takes long, done beside the filesystem isolate: it asks, goes on, and is
- * called back from its own loop. The order inside one `sync` is the law's: content, folders, then the
- * WAL; syncs of the WAL are shared by all who wait.
+ * called back from its own loop. Content, folders and WAL of one `sync` become durable together: what
+ * they are to say is in the WAL before the content is synced, so a power cut may leave rows without their
+ * content in whatever order that is asked for (crash_repair.ts). Syncs of the WAL are shared by all who
+ * wait.
  */
 import type { ContentFile } from "../content/content_store.ts";
+import type { DurableLog } from "./durable_log.ts";
 
 export interface SyncJob {
   files: ContentFile[];
@@ -11,8 +14,6 @@ export interface SyncJob {
   folders: string[];
   /** Afterwards, everything that was committed before is durable. */
   wal: boolean;
-  /** What reading the files' content back relies on is durable already: nothing has to come first. */
-  inAnyOrder?: boolean;
 }
 
 export interface DiskHelper {
@@ -32,10 +33,12 @@ export interface DiskHelper {
  */
 export function committingHelper(
   helper: DiskHelper,
-  { commit, later }: {
+  { commit, later, log }: {
     /** False: not now. */
     commit: () => boolean;
     later: (again: () => void) => void;
+    /** Hears of what becomes durable. */
+    log: DurableLog;
   },
 ): DiskHelper {
   const committed = (then: () => void): void => {
@@ -43,7 +46,16 @@ export function committingHelper(
     else later(() => committed(then));
   };
   return {
-    sync: (job, done) => job.wal ? committed(() => helper.sync(job, done)) : helper.sync(job, done),
+    sync: (job, done) => {
+      if (!job.wal) return helper.sync(job, done);
+      committed(() => {
+        const durable = log.beginSync();
+        helper.sync(job, (errno) => {
+          if (errno === 0) durable();
+          done(errno);
+        });
+      });
+    },
     unlink: (paths, done) => helper.unlink(paths, done),
     syncAll: (done) => committed(() => helper.syncAll(done)),
     checkpoint: (done) => helper.checkpoint(done),

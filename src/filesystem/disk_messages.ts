@@ -15,7 +15,6 @@ export type DiskRequest =
     files: number[];
     folders: string[];
     wal: string | undefined;
-    inAnyOrder: boolean;
     /** Nothing else was asked of this helper that it has not answered. */
     alone: boolean;
   }

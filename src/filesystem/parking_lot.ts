@@ -43,6 +43,7 @@ export class ParkingLot {
   /** Requests whose program was signalled while they waited for what nothing ends early. */
   readonly #interrupted = new WeakSet<RequestHeader>();
   #writeBytes = 0;
+  #syncing = 0;
   /** Called when a parked request leaves without having been served. */
   onAbandoned: (parking: Parking) => void = () => {};
 
@@ -53,6 +54,11 @@ export class ParkingLot {
 
   get size(): number {
     return this.#parked.size;
+  }
+
+  /** Somebody waits for more than a sync that is under way: for space, or for work that frees some. */
+  get wantsWork(): boolean {
+    return this.#parked.size > this.#syncing;
   }
 
   values(): Iterable<Parking> {
@@ -97,6 +103,7 @@ export class ParkingLot {
     };
     if ("data" in request && first) keepData(request as WriteRequest);
     this.#writeBytes += dataLength(request);
+    if (parking.reason === "sync") this.#syncing++;
     this.#parked.set(request.unique, parking);
     parking.file?.parked.add(parking);
     return PARKED;
@@ -110,6 +117,7 @@ export class ParkingLot {
   #leave(parking: Parking): boolean {
     if (this.#parked.get(parking.request.unique) !== parking) return false;
     this.#parked.delete(parking.request.unique);
+    if (parking.reason === "sync") this.#syncing--;
     parking.file?.parked.delete(parking);
     this.#writeBytes -= dataLength(parking.request);
     return true;

@@ -67,7 +67,7 @@ export class Reaper {
     const { length } = this.#discards;
     if (length === 0) return false;
     // Whoever is parked may wait for what they occupy.
-    return !this.#gathering || length >= DISCARDS_AT_ONCE || this.#core.lot.size > 0;
+    return !this.#gathering || length >= DISCARDS_AT_ONCE || this.#core.lot.wantsWork;
   }
 
   /** Adds work that is done in slices. */

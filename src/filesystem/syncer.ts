@@ -1,6 +1,6 @@
 /**
- * close, fsync and fsyncdir (law 7): content, then (the first time) its folder, then the rows, then
- * the WAL, and only then the answer. A failed sync is never later reported as success.
+ * close, fsync and fsyncdir (law 7): rows into the WAL; then content, the first time its folder, and the
+ * WAL onto the disk; and only then the answer. A failed sync is never later reported as success.
  */
 import { Errno } from "../domain/errno.ts";
 import type { FlushRequest, FsyncRequest, Parked, RequestHeader } from "../fuse/operations.ts";
@@ -33,13 +33,13 @@ export class Syncer {
     const { file } = handle;
     this.#core.flush(file);
     const { dataOnly } = request;
-    if (dataOnly && this.#rowsSuffice(file) && !this.#core.unsynced.has(file.inode.id)) return;
+    if (this.#isDurable(file, dataOnly)) return;
     return this.parkUntilDurable(file, request, { operation: "fsync", answer: 0, dataOnly });
   }
 
   /** A directory's entries are rows: the WAL makes them durable. */
   fsyncdir(request: FsyncRequest): void | Parked {
-    if (this.finished(request) !== undefined) return;
+    if (this.finished(request) !== undefined || this.#logIsDurable()) return;
     return this.parkUntilDurable(undefined, request, { operation: "fsyncdir", answer: 0 });
   }
 
@@ -50,6 +50,20 @@ export class Syncer {
   #rowsSuffice(file: FileState): boolean {
     const core = this.#core;
     return file.layoutIsDurable && !core.suspect && !core.unseen.has(file.inode.id);
+  }
+
+  /** Everything that was done is on the disk, as far as it is rows. */
+  #logIsDurable(): boolean {
+    const core = this.#core;
+    if (core.suspect) return false;
+    core.database.commit();
+    return core.log.complete;
+  }
+
+  #isDurable(file: FileState, dataOnly: boolean): boolean {
+    const { id } = file.inode;
+    if (this.#core.unsynced.has(id) || this.#core.unseen.has(id)) return false;
+    return dataOnly && this.#rowsSuffice(file) || this.#logIsDurable();
   }
 
   /**
@@ -63,8 +77,7 @@ export class Syncer {
   ): Parked {
     const core = this.#core;
     if (core.suspect) throw new FsError(Errno.EIO, core.readOnlyReason);
-    const rowsSuffice = file !== undefined && this.#rowsSuffice(file);
-    const log = !(rowsSuffice && options.dataOnly === true);
+    const log = !(options.dataOnly === true && file !== undefined && this.#rowsSuffice(file));
     // A full disk is the caller's to hear of, before anything waits.
     if (log) core.database.commit();
     if (file !== undefined) core.unseen.beforeSync(file.inode.id);
@@ -76,7 +89,7 @@ export class Syncer {
     const parking = core.lot.find(request.unique)!;
     if (file !== undefined) file.jobs++;
     const rowsSynced = log ? file?.beginLayoutSync() : undefined;
-    this.#sync(file?.inode, { content, log, inAnyOrder: rowsSuffice }, (errno) => {
+    this.#sync(file?.inode, { content, log }, (errno) => {
       if (errno === 0) rowsSynced?.();
       if (file !== undefined) {
         file.jobs--;
@@ -101,11 +114,7 @@ export class Syncer {
 
   #sync(
     inode: Inode | undefined,
-    { content, log, inAnyOrder }: {
-      content: ContentFile | undefined;
-      log: boolean;
-      inAnyOrder: boolean;
-    },
+    { content, log }: { content: ContentFile | undefined; log: boolean },
     done: (errno: number) => void,
   ): void {
     const core = this.#core;
@@ -115,7 +124,6 @@ export class Syncer {
       files: content === undefined ? [] : [content],
       folders: first ? core.store.foldersOf(inode!.id) : [],
       wal: log,
-      inAnyOrder,
     }, (errno) => {
       if (errno !== 0) {
         core.syncFailed(errno, inode === undefined ? "the metadata" : `inode ${inode.id}`);

@@ -84,7 +84,7 @@ lawTest(
   },
 );
 
-lawTest("fsync syncs content and its folder, then the log, and answers after that", (fixture) => {
+lawTest("fsync syncs content, its folder and the log, and answers after that", (fixture) => {
   const file = fixture.create("a");
   fixture.write(file, 0, data(1, 100));
   const synced = fixture.kernel.fsync(file.inode, file);
@@ -176,6 +176,27 @@ for (
     assert.deepEqual(next.read({ inode: file.inode, handle: next.open(file.inode) }), expected);
   });
 }
+
+lawTest("fsync of what is on the disk already asks nothing of it", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, 100));
+  const { inode } = fixture.answered(fixture.kernel.lookup(1, "a")).value;
+  fixture.fsync(file);
+  assertDone(fixture.kernel.fsync(inode, file));
+  assertDone(fixture.kernel.fsyncdir(1));
+  assert.deepEqual(labels(fixture), []);
+  fixture.kernel.setattr(inode, { mode: 0o600 });
+  assert(fixture.kernel.fsync(inode, file).pending);
+  fixture.work();
+  fixture.create("b");
+  assert(fixture.kernel.fsyncdir(1).pending, "a name is not on the disk yet");
+  fixture.work();
+  fixture.disk.fault = (label) => label.startsWith("sync") ? EIO : 0;
+  fixture.create("c");
+  fixture.answered(fixture.kernel.fsyncdir(1));
+  fixture.disk.fault = () => 0;
+  assert.equal(fixture.kernel.fsyncdir(1).errno, EIO);
+});
 
 lawTest("fdatasync is not answered from rows that a sync has failed to bring down", (fixture) => {
   const file = fixture.create("a");
