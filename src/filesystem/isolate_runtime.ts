@@ -247,12 +247,14 @@ export class FilesystemRuntime {
 
   #checkpoint(): void {
     if (this.#checkpointing || this.#commits === 0) return;
+    const busy = this.#commits >= COMMITS_PER_CHECKPOINT;
     this.#commits = 0;
     this.#checkpointing = true;
+    const { cacheDirectory } = this.#start.options;
     this.#core.helper.checkpoint((errno) => {
       this.#checkpointing = false;
       if (errno !== 0) this.#defect(`moving the WAL into the database failed with errno ${errno}`);
-      else this.#guard(() => boundLogs(this.#database, this.#start.options.cacheDirectory));
+      else this.#guard(() => boundLogs(this.#database, cacheDirectory, { busy }));
     });
   }
 

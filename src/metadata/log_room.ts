@@ -12,7 +12,7 @@ import * as libc from "../runtime/libc.ts";
 import { metadataPath } from "./connection.ts";
 
 /** Some 800 commits: a helper copies what is in the log after 1,000, or 30 s. */
-const ROOM_BYTES = 16 * 1024 * 1024;
+export const ROOM_BYTES = 16 * 1024 * 1024;
 /** A disk with less than so many times as much is not asked for it. */
 const AMPLE = 64;
 const PIECE_BYTES = 1024 * 1024;

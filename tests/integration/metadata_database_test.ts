@@ -9,6 +9,7 @@ import { historyPath, LOG_BYTES, metadataPath } from "../../src/metadata/connect
 import { type CreateOptions, MetadataDatabase } from "../../src/metadata/database.ts";
 import { DentryTable } from "../../src/metadata/dentry_table.ts";
 import { boundLogs } from "../../src/metadata/log_bound.ts";
+import { ROOM_BYTES } from "../../src/metadata/log_room.ts";
 import { SCHEMA_VERSION } from "../../src/metadata/schema.ts";
 import { TotalTable } from "../../src/metadata/total_table.ts";
 import { bytes, NamespaceFixture } from "../harness/namespace_fixture.ts";
@@ -280,18 +281,23 @@ for (const schema of ["main", "history"]) {
           { commit: true },
         );
       let longest = 0;
-      for (let round = 0; round < 24; round++) {
-        write(8 * 1024 * 1024);
-        // What a helper does not see of what is written meanwhile, it does not see for this reader's sake.
-        const reader = new DatabaseSync(path, { readOnly: true });
-        reader.exec("BEGIN; SELECT count(*) FROM filler");
-        write(100);
-        helper.run();
-        reader.exec("COMMIT");
-        reader.close();
-        boundLogs(database, directory);
-        longest = Math.max(longest, Deno.statSync(`${path}-wal`).size);
-      }
+      const rounds = (count: number, { bytes, busy }: { bytes: number; busy: boolean }) => {
+        for (let round = 0; round < count; round++) {
+          write(bytes);
+          // What a helper does not see of what is written meanwhile, it does not see for this reader's sake.
+          const reader = new DatabaseSync(path, { readOnly: true });
+          reader.exec("BEGIN; SELECT count(*) FROM filler");
+          write(100);
+          helper.run();
+          reader.exec("COMMIT");
+          reader.close();
+          boundLogs(database, directory, { busy });
+          longest = Math.max(longest, Deno.statSync(`${path}-wal`).size);
+        }
+      };
+      rounds(24, { bytes: ROOM_BYTES / 8, busy: true });
+      assert(longest < 1.5 * ROOM_BYTES, `${longest} bytes`);
+      rounds(24, { bytes: 8 * 1024 * 1024, busy: false });
       assert(longest > LOG_BYTES, "nothing had to be done");
       assert(longest < 1.5 * LOG_BYTES, `${longest} bytes`);
       helper.close();
