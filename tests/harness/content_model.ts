@@ -186,14 +186,14 @@ export class ContentModel {
     this.change(file, bytes);
   }
 
-  /** A sync that began when the file had had `from` states has succeeded. */
-  synced(file: ModelFile, from: number): void {
-    file.sinceSync = file.sinceSync.slice(from - 1);
+  /** A sync that began when the file was like this has succeeded. */
+  synced(file: ModelFile, bytes: Uint8Array): void {
+    file.sinceSync = from(file.sinceSync, bytes);
     file.sinceFlush = [...file.sinceSync];
   }
 
-  namesSynced(from: number): void {
-    this.nameHistory = this.nameHistory.slice(from - 1);
+  namesSynced(names: Map<string, number>): void {
+    this.nameHistory = from(this.nameHistory, names);
   }
 
   unmapAll(file: ModelFile): void {
@@ -288,7 +288,7 @@ export class ContentModel {
 
   #sinceSyncOrRename({ inode, sinceSync, replaced }: ModelFile): Uint8Array[] {
     if (replaced === undefined || this.names.get(replaced.name) !== inode) return sinceSync;
-    return sinceSync.slice(Math.max(0, sinceSync.lastIndexOf(replaced.bytes)));
+    return from(sinceSync, replaced.bytes);
   }
 
   #crashedNames(how: string): void {
@@ -314,6 +314,10 @@ export class ContentModel {
     }
   }
 }
+
+/** States from one on; all, where a later sync was answered first and that one is gone. */
+const from = <T>(states: T[], state: T): T[] =>
+  states.slice(Math.max(0, states.lastIndexOf(state)));
 
 function compareWithHistory(
   got: Uint8Array,

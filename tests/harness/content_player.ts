@@ -314,8 +314,8 @@ export class ContentPlayer extends EnginePlayer {
     this.model.follow(
       this.fixture.kernel.fsync(file.inode, { handle: handle.handle, dataOnly }),
       () => {
-        this.model.synced(file, file.sinceSync.lastIndexOf(bytes) + 1);
-        if (!dataOnly) this.model.namesSynced(this.model.nameHistory.lastIndexOf(known) + 1);
+        this.model.synced(file, bytes);
+        if (!dataOnly) this.model.namesSynced(known);
       },
       open,
     );
