@@ -31,8 +31,9 @@ export class Syncer {
   fsync(handle: Handle, request: FsyncRequest): void | Parked {
     if (this.finished(request) !== undefined) return;
     const { file } = handle;
-    this.#core.flush(file);
     const { dataOnly } = request;
+    // Times and generations can wait for the next flush: a kill may take the last second of those.
+    if (!(dataOnly && this.#rowsSuffice(file))) this.#core.flush(file);
     if (this.#isDurable(file, dataOnly)) return;
     return this.parkUntilDurable(file, request, { operation: "fsync", answer: 0, dataOnly });
   }
