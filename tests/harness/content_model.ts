@@ -110,6 +110,8 @@ export class ContentModel {
     apply: (value: T) => void,
     options: {
       file?: ModelFile;
+      /** Another file that is read for it. */
+      source?: ModelFile;
       handle?: ModelHandle;
       settled?: () => void;
       changes?: boolean;
@@ -127,7 +129,8 @@ export class ContentModel {
         if (options.handle !== undefined) options.handle.busy--;
         options.settled?.();
         if (answer.errno === 0) return apply(answer.value);
-        const expected = answer.errno === ENOSPC || (answer.errno === EIO && options.file?.failed);
+        const failed = options.file?.failed || options.source?.failed;
+        const expected = answer.errno === ENOSPC || (answer.errno === EIO && failed);
         assert(expected, `a request failed with errno ${answer.errno}`);
       },
     });

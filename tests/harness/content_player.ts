@@ -277,7 +277,8 @@ export class ContentPlayer extends EnginePlayer {
       assert(count > 0 || atEnd, "nothing was copied");
       if (count > 0) this.model.write(target.file, targetOffset, bytes);
     }, {
-      file: source.file.failed ? source.file : target.file,
+      file: target.file,
+      source: source.file,
       settled: () => {
         source.handle.busy--;
         target.handle.busy--;
