@@ -9,6 +9,7 @@ import type {
   UnlinkRequest,
 } from "../fuse/operations.ts";
 import { FileType, type Inode, isDirectory } from "./inode.ts";
+import type { Lister } from "./listers.ts";
 import { inherit } from "./inheritance.ts";
 import { DIRECTORY_BYTES, entryType, type NamespaceContext } from "./namespace_context.ts";
 
@@ -16,8 +17,8 @@ const DOT = new Uint8Array([0x2e]);
 const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
 const DOT_COOKIE = 1;
 const DOT_DOT_COOKIE = 2;
-/** Names per query, of which two, or with attributes one, are about what a request of 32 KiB takes. */
-const SLICE = 410;
+/** Names per query, at most; as many with attributes are a millisecond, which is long for a request. */
+const SLICE = 1024;
 const SLICE_PLUS = 204;
 
 export function mkdir(context: NamespaceContext, request: MkdirRequest): Entry {
@@ -93,46 +94,51 @@ export function readdir(
     if (!filler.add(DOT_DOT, parent, type, DOT_DOT_COOKIE)) return;
   }
   const after = Math.max(request.cookie, DOT_DOT_COOKIE);
-  const { listers } = context;
-  if (filler.plus && !listers.onlyLists(request.pid)) {
-    fillEntries(context, directory.id, { filler, after });
-  } else {
-    const names = fillNames(context, directory.id, { filler, after });
-    if (!filler.plus) listers.listed(request.pid, names);
-  }
+  if (!filler.plus) return fillNames(context, directory.id, { filler, after });
+  const lister = context.listers.reads(request.pid, {
+    directory: directory.id,
+    fromBeginning: request.cookie === 0,
+  });
+  const fill = lister.looks ? fillEntries : fillNames;
+  fill(context, directory.id, { filler, after, lister });
 }
 
-/** Returns how many there were. */
 function fillNames(
   context: NamespaceContext,
   directory: number,
-  { filler, after }: { filler: DirectoryFiller; after: number },
-): number {
-  const limit = filler.plus ? SLICE_PLUS : SLICE;
-  let names = 0;
+  { filler, after, lister }: { filler: DirectoryFiller; after: number; lister?: Lister },
+): void {
   for (let cookie = after;;) {
+    const limit = Math.min(SLICE, filler.room);
     const rows = context.dentries.list(directory, { after: cookie, limit });
     for (const row of rows) {
-      if (!filler.add(row.name, row.inode, entryType(row.mode), row.id)) return names;
+      if (!filler.add(row.name, row.inode, entryType(row.mode), row.id)) return;
+      if (lister !== undefined && !isDirectory(row) && !context.isKnown(row.inode)) {
+        lister.heldBack();
+      }
       cookie = row.id;
-      names++;
     }
-    if (rows.length < limit) return names;
+    if (rows.length < limit) return;
   }
 }
 
+/** One slice. Of what the kernel knows, it is told nothing again. */
 function fillEntries(
   context: NamespaceContext,
   directory: number,
-  { filler, after }: { filler: DirectoryFiller; after: number },
+  { filler, after, lister }: { filler: DirectoryFiller; after: number; lister: Lister },
 ): void {
-  for (let cookie = after;;) {
-    const rows = context.dentries.listEntries(directory, { after: cookie, limit: SLICE_PLUS });
-    for (const row of rows) {
-      if (!filler.addEntry(row.name, context.glance(row.attributes), row.id)) return;
-      context.lookups.add(row.attributes[0]);
-      cookie = row.id;
-    }
-    if (rows.length < SLICE_PLUS) return;
+  const limit = Math.min(SLICE_PLUS, filler.room);
+  for (const row of context.dentries.listEntries(directory, { after, limit })) {
+    const { id, name, attributes } = row;
+    const [inode, mode] = attributes;
+    const known = context.isKnown(inode);
+    const bare = known || !isDirectory({ mode }) && lister.holdsBack();
+    const taken = bare
+      ? filler.add(name, inode, entryType(mode), id)
+      : filler.addEntry(name, context.glance(attributes), id);
+    if (!taken) return;
+    if (!bare) context.lookups.add(inode);
+    else if (!known) lister.heldBack();
   }
 }

@@ -13,12 +13,12 @@ export function lookup(context: NamespaceContext, request: LookupRequest): Entry
   const found = context.dentries.seek(request.inode, request.name);
   if (typeof found === "number") {
     const inode = context.inodes.require(found);
-    if (!isDirectory(inode)) context.listers.lookedUp(request.pid);
+    if (!isDirectory(inode)) context.listers.lookedUp(request.inode);
     return context.entry(inode);
   }
   if (found !== undefined) {
     const entry = context.glanced(found);
-    if (!isDirectory(entry.attributes)) context.listers.lookedUp(request.pid);
+    if (!isDirectory(entry.attributes)) context.listers.lookedUp(request.inode);
     return entry;
   }
   // Only a directory can say, and be believed, that it lacks a name.

@@ -27,6 +27,11 @@ export const DIRECTORY_BYTES = 4096;
 /** Of a file, as ext4. Directories may have as many subdirectories as they like, as there. */
 export const MAXIMUM_LINKS = 65_000;
 const BLOCK_BYTES = 4096;
+/**
+ * Bytes that a program is to read a directory with, which the C library asks st_blksize for. A name alone
+ * takes five times its room where there could be attributes: with less, listing were mostly requests.
+ */
+const LISTING_BYTES = 64 * 1024;
 const STAT_BLOCK_BYTES = 512;
 
 export interface NamespaceOptions {
@@ -160,7 +165,7 @@ export class NamespaceContext {
       rdev: inode.rdev,
       size: inode.size,
       blocks: this.#blocks(inode),
-      blockSize: BLOCK_BYTES,
+      blockSize: isDirectory(inode) ? LISTING_BYTES : BLOCK_BYTES,
       atime: { seconds: inode.atimeS, nanoseconds: inode.atimeNs },
       mtime: { seconds: inode.mtimeS, nanoseconds: inode.mtimeNs },
       ctime: { seconds: inode.ctimeS, nanoseconds: inode.ctimeNs },
@@ -216,7 +221,7 @@ export class NamespaceContext {
       rdev: row[5],
       size: row[6],
       blocks: this.#blocks({ id: row[0], mode: row[1], size: row[6], allocated: row[7] }),
-      blockSize: BLOCK_BYTES,
+      blockSize: isDirectory({ mode: row[1] }) ? LISTING_BYTES : BLOCK_BYTES,
       atime: { seconds: row[8], nanoseconds: row[9] },
       mtime: { seconds: row[10], nanoseconds: row[11] },
       ctime: { seconds: row[12], nanoseconds: row[13] },
@@ -226,6 +231,11 @@ export class NamespaceContext {
   /** How long the kernel may believe what is said of an inode next. */
   #attributeTimeout(inode: number): number {
     return this.content.refresh(inode) ? this.#timeoutMs : 0;
+  }
+
+  /** The kernel has what it was told of `inode`, and may keep it. */
+  isKnown(inode: number): boolean {
+    return this.#timeoutMs === TIMEOUT_MS && this.lookups.get(inode) > 0;
   }
 
   /** The reply that makes the kernel know `inode` once more. */

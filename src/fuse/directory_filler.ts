@@ -7,10 +7,14 @@ import { OutSize } from "./abi.ts";
 import type { DirectoryFiller, Entry } from "./operations.ts";
 import type { ReplyEncoder } from "./reply_encoder.ts";
 
+/** Bytes of a usual name, and the least number of names that are read at once, whatever the room. */
+const USUAL_NAME = 12;
+const FEW = 16;
+
 export class ReplyDirectoryFiller implements DirectoryFiller {
   plus = false;
   #used = 0;
-  #room = 0;
+  #bytes = 0;
 
   constructor(private readonly reply: ReplyEncoder) {}
 
@@ -18,7 +22,7 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
   begin(plus: boolean, room: number): void {
     this.plus = plus;
     this.#used = 0;
-    this.#room = Math.min(room, this.reply.room);
+    this.#bytes = Math.min(room, this.reply.room);
   }
 
   /** Bytes of the entries so far. */
@@ -26,11 +30,16 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
     return this.#used;
   }
 
+  get room(): number {
+    const each = (this.plus ? OutSize.ENTRY : 0) + OutSize.DIRENT + USUAL_NAME;
+    return Math.max(FEW, Math.ceil((this.#bytes - this.#used) / each));
+  }
+
   add(given: string | Uint8Array, inode: number, type: number, cookie: number): boolean {
     const prefix = this.plus ? OutSize.ENTRY : 0;
     const name = wireName(given);
     const size = entrySize(name);
-    if (this.#used + prefix + size > this.#room) return false;
+    if (this.#used + prefix + size > this.#bytes) return false;
     if (this.plus) this.reply.putNoEntry(this.#used);
     this.reply.putName(this.#used + prefix, name, { inode, type, cookie, size });
     this.#used += prefix + size;
@@ -41,7 +50,7 @@ export class ReplyDirectoryFiller implements DirectoryFiller {
     invariant(this.plus, "addEntry counts a lookup, which READDIR does not: use add");
     const name = wireName(given);
     const size = entrySize(name);
-    if (this.#used + OutSize.ENTRY + size > this.#room) return false;
+    if (this.#used + OutSize.ENTRY + size > this.#bytes) return false;
     const { inode, mode } = entry.attributes;
     this.reply.putEntry(this.#used, entry);
     this.reply.putName(this.#used + OutSize.ENTRY, name, {

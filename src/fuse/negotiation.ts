@@ -2,7 +2,8 @@
  * INIT: what is agreed with the kernel, as a pure function of its offer and our wishes. Only flags that
  * the kernel offered are ever asked for. Deliberately never: WRITEBACK_CACHE (excludes passthrough),
  * AUTO_INVAL_DATA (drops pages when mtime moves), ASYNC_READ (buffered reads could not be
- * interrupted), POSIX_LOCKS and FLOCK_LOCKS (locks stay with the kernel).
+ * interrupted), READDIRPLUS_AUTO (which pages of a listing get attributes is decided here), POSIX_LOCKS
+ * and FLOCK_LOCKS (locks stay with the kernel).
  */
 import { UserError } from "../domain/errors.ts";
 import { InitFlag, InitFlag2, MAJOR, MAX_WRITE_BYTES, NEWEST_MINOR, OLDEST_MINOR } from "./abi.ts";
@@ -44,8 +45,8 @@ export interface Negotiated {
  * asynchronous direct write was under way, and they read the old bytes for good.
  */
 const WANTED = InitFlag.ATOMIC_O_TRUNC | InitFlag.EXPORT_SUPPORT | InitFlag.BIG_WRITES |
-  InitFlag.DONT_MASK | InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO |
-  InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR | InitFlag.MAX_PAGES |
+  InitFlag.DONT_MASK | InitFlag.DO_READDIRPLUS | InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR |
+  InitFlag.MAX_PAGES |
   InitFlag.CACHE_SYMLINKS | InitFlag.NO_OPENDIR_SUPPORT | InitFlag.EXPLICIT_INVAL_DATA |
   InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
 const WANTED_FOR_ACL = InitFlag.POSIX_ACL | InitFlag.SETXATTR_EXT;

@@ -229,6 +229,8 @@ export interface ReaddirRequest extends RequestHeader {
 export interface DirectoryFiller {
   /** True for READDIRPLUS: `addEntry` is then wanted, and each entry added counts as a lookup. */
   readonly plus: boolean;
+  /** About how many more entries fit, never less than a few: what is to be read ahead of `add`. */
+  readonly room: number;
   /**
    * Adds one name, as bytes or as text that stands for its UTF-8. `type` is st_mode >> 12. `cookie`
    * identifies the place after it. False when it did not fit: it was not added, stop.

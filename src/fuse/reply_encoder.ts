@@ -27,11 +27,14 @@ export class ReplyEncoder {
   length = 0;
   readonly buffer: Uint8Array;
   readonly #view: DataView;
+  /** The buffer by eights of bytes. */
+  readonly #eights: Float64Array;
 
   /** A buffer for bodies of up to `room` bytes. */
   constructor(readonly room: number) {
     this.buffer = new Uint8Array(BODY + room);
     this.#view = new DataView(this.buffer.buffer);
+    this.#eights = new Float64Array(this.buffer.buffer, 0, this.buffer.length >> 3);
   }
 
   /** Starts a reply without a body; the methods below give it one. */
@@ -147,9 +150,11 @@ export class ReplyEncoder {
     this.#attributes(at + 40, reply.attributes);
   }
 
-  /** Puts an entry that READDIRPLUS takes for "name only": nothing is looked up. */
+  /** Puts an entry that READDIRPLUS takes for "name only": nothing is looked up. `at` is a multiple of 8. */
   putNoEntry(at: number): void {
-    this.buffer.fill(0, BODY + at, BODY + at + OutSize.ENTRY);
+    // Of so few bytes, a call of fill would cost more than the bytes.
+    const from = (BODY + at) >> 3;
+    for (let i = 0; i < OutSize.ENTRY >> 3; i++) this.#eights[from + i] = 0;
   }
 
   /** Puts a directory entry of `size` bytes (padding included) at `at`. A name that is text is ASCII. */

@@ -125,6 +125,15 @@ const NOTHING_SET = {
 export const bytes = (text: string) => new TextEncoder().encode(text);
 export const text = (data: Uint8Array) => new TextDecoder().decode(data);
 
+/** A name that a listing gave, and whether with attributes. */
+interface ListedEntry {
+  name: Uint8Array;
+  inode: number;
+  type: number;
+  cookie: number;
+  entry: boolean;
+}
+
 export class NamespaceFixture {
   readonly database: MetadataDatabase;
   readonly inodes: InodeCache;
@@ -144,8 +153,17 @@ export class NamespaceFixture {
     });
     this.inodes = new InodeCache(this.database, { limit });
     this.content = new FakeContent(this.database, this.inodes, { now: () => this.clock.now() });
+    this.namespace = this.#open();
+  }
+
+  #open(how: { following?: boolean } = {}): Namespace {
     const xattrs = new XattrTable(this.database);
-    this.namespace = new Namespace({ ...this, xattrs, readOnly: () => this.readOnly });
+    return new Namespace({ ...this, ...how, xattrs, readOnly: () => this.readOnly });
+  }
+
+  /** The same names in a mount that follows another one. */
+  following(): Namespace {
+    return this.#open({ following: true });
   }
 
   /** Everything later happens at another time. */
@@ -229,20 +247,25 @@ export class NamespaceFixture {
     return entry.attributes.inode;
   }
 
-  /** All names of a directory with their inodes, read in requests of `slice` entries. */
+  /** All names of a directory with their inodes, read in requests of `slice` entries. `told`: of names that came with attributes. */
   list(
     inode: number,
-    { plus = false, slice = 100 }: { plus?: boolean; slice?: number } = {},
+    { plus = false, slice = 100, told }: {
+      plus?: boolean;
+      slice?: number;
+      told?: (name: string) => void;
+    } = {},
   ): Map<string, number> {
     const found = new Map<string, number>();
     for (let cookie = 0;;) {
       const part = this.read(inode, { cookie, plus, slice });
-      for (const { name, inode } of part) {
+      for (const { name, inode, entry } of part) {
         const key = String.fromCharCode(...name);
+        if (entry) told?.(key);
         assert(!found.has(key), `${key} was delivered twice`);
         found.set(key, inode);
       }
-      if (part.length < slice) return found;
+      if (part.length === 0) return found;
       cookie = part[part.length - 1].cookie;
     }
   }
@@ -250,21 +273,32 @@ export class NamespaceFixture {
   /** One readdir request that has room for `slice` entries. */
   read(
     inode: number,
-    { cookie, plus = false, slice }: { cookie: number; plus?: boolean; slice: number },
-  ): { name: Uint8Array; inode: number; type: number; cookie: number }[] {
-    const taken: { name: Uint8Array; inode: number; type: number; cookie: number }[] = [];
+    { cookie, plus = false, slice, namespace = this.namespace }: {
+      cookie: number;
+      plus?: boolean;
+      slice: number;
+      namespace?: Namespace;
+    },
+  ): ListedEntry[] {
+    const taken: ListedEntry[] = [];
     const filler: DirectoryFiller = {
       plus,
+      get room() {
+        return Math.max(1, slice - taken.length);
+      },
       add: (given, inode, type, cookie) => {
         if (taken.length === slice) return false;
         const name = typeof given === "string" ? new TextEncoder().encode(given) : given;
-        taken.push({ name, inode, type, cookie });
+        taken.push({ name, inode, type, cookie, entry: false });
         return true;
       },
-      addEntry: (name, { attributes }, cookie) =>
-        filler.add(name, attributes.inode, attributes.mode >> 12, cookie),
+      addEntry: (name, { attributes }, cookie) => {
+        if (!filler.add(name, attributes.inode, attributes.mode >> 12, cookie)) return false;
+        taken[taken.length - 1].entry = true;
+        return true;
+      },
     };
-    this.namespace.readdir({ ...this.header(inode), handle: 0, cookie }, filler);
+    namespace.readdir({ ...this.header(inode), handle: 0, cookie }, filler);
     return taken;
   }
 

@@ -185,6 +185,32 @@ Deno.test("READDIRPLUS carries entries; dots go without a lookup", () => {
   assert.deepEqual([...kernel.lookups], [[someAttributes.inode, 1]]);
 });
 
+Deno.test("a name without attributes shows nothing of the reply before it", () => {
+  const { kernel, answers } = rig();
+  answers.readdir = (_request: unknown, filler: DirectoryFiller) =>
+    void filler.addEntry(bytes("file"), someEntry, 17);
+  kernel.readdirplus(1);
+  answers.readdir = (_request: unknown, filler: DirectoryFiller) =>
+    void filler.add(bytes("file"), someAttributes.inode, 8, 17);
+  const [{ entry, ...rest }] = kernel.readdirplus(1).value;
+  assert.deepEqual(rest, { name: "file", inode: someAttributes.inode, type: 8, cookie: 17 });
+  assert.ok(JSON.stringify(entry).match(/[1-9]/) === null, JSON.stringify(entry));
+  assert.deepEqual([...kernel.lookups], [[someAttributes.inode, 1]]);
+});
+
+Deno.test("a listing is told about how many names fit, and always of a few", () => {
+  const { kernel, answers } = rig();
+  const rooms: number[] = [];
+  answers.readdir = (_request: unknown, filler: DirectoryFiller) => {
+    rooms.push(filler.room);
+    for (let i = 1; filler.add(bytes("name"), 3, 8, i); i++);
+    rooms.push(filler.room);
+  };
+  const names = kernel.readdir(1, { size: 32768 }).value.length;
+  const plus = kernel.readdirplus(1, { size: 32768 }).value.length;
+  assert.deepEqual([names, plus, ...rooms], [1024, 204, 911, 16, 200, 16]);
+});
+
 Deno.test("a name given as text is sent as its UTF-8, and is as long", () => {
   const { kernel, answers } = rig();
   const texts = ["plain", "\u00e9\u{1f600}"];
