@@ -136,6 +136,7 @@ function small(): void {
   timed("create small files", () => each(files, prefix, (path) => create(path, page)));
   each(files, prefix, stat);
   timed("stat, warm", () => each(files, prefix, stat));
+  timed("list, for the first time", () => listed(`${root}/small`, files));
   timed("list, warm", () => listed(`${root}/small`, files));
   if (dropCaches("names")) timed("stat, cold", () => each(files, prefix, stat));
   if (dropCaches("names")) {

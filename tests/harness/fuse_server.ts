@@ -1,6 +1,6 @@
 /**
  * A process that serves `TrickyFilesystem` on a real mount, for tests: `fuse_server.ts DIRECTORY
- * [--helper] [--passthrough]`. Prints a line `ready N` (N: the connection's number) once it serves, and `end RESULT`
+ * [--helper] [--passthrough] [--following]`. Prints a line `ready N` (N: the connection's number) once it serves, and `end RESULT`
  * when the kernel has let go. Unmounting from outside ends it; so does the end of its standard input,
  * so that it never outlives the test.
  */
@@ -23,6 +23,7 @@ let defects = 0;
 const session = new Session(device, filesystem, {
   acl: false,
   passthrough: flags.includes("--passthrough"),
+  following: flags.includes("--following"),
   onDefect: (error, opcode) => {
     defects++;
     console.error("defect", opcode, error);

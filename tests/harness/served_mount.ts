@@ -109,6 +109,11 @@ export class ServedMount implements AsyncDisposable {
     return Number(/^ready (\d+)$/m.exec(this.#output)![1]);
   }
 
+  /** What the server has said so far; all of it, once `unmount` has resolved. */
+  get log(): string {
+    return this.#output;
+  }
+
   get serverPid(): number {
     return this.server.pid;
   }

@@ -7,12 +7,14 @@
 import { Errno } from "../../src/domain/errno.ts";
 import { FsError } from "../../src/domain/errors.ts";
 import {
+  type DirectoryFiller,
   type GetxattrRequest,
   OpenFlag,
   type OpenReply,
   type OpenRequest,
   PARKED,
   type Parked,
+  type ReaddirRequest,
   type ReadRequest,
   type ReleaseRequest,
 } from "../../src/fuse/operations.ts";
@@ -22,7 +24,7 @@ import { MemoryFilesystem } from "./memory_filesystem.ts";
 
 export class TrickyFilesystem extends MemoryFilesystem {
   session: Session | undefined;
-  /** Told when a read parks and when it is interrupted. */
+  /** Told when a read parks, when it is interrupted, and when a listing begins. */
   tell: (line: string) => void = () => {};
   readonly #parked = new Map<number, ReadRequest>();
   readonly #backing = new Map<number, { fd: number; id: number; opens: number }>();
@@ -48,6 +50,11 @@ export class TrickyFilesystem extends MemoryFilesystem {
     this.session!.closeBacking(backing.id);
     libc.close(backing.fd);
     this.#backing.delete(request.inode);
+  }
+
+  override readdir(request: ReaddirRequest, filler: DirectoryFiller): void {
+    if (request.cookie === 0) this.tell("listed");
+    super.readdir(request, filler);
   }
 
   override removexattr(request: GetxattrRequest): void {

@@ -97,6 +97,27 @@ mountTest(
   },
 );
 
+/** How many listings of a directory the server was asked for. */
+async function listings(mount: ServedMount, script: string): Promise<number> {
+  await output(mount, script);
+  await mount.unmount();
+  return [...mount.log.matchAll(/^listed$/mg)].length;
+}
+
+const LISTED_TWICE = `mkdir d; seq -f 'd/name-%g' 2000 | xargs touch
+  for again in 1 2 3; do test $(ls -f d | wc -l) = 2002; done
+  touch d/new; for again in 1 2 3; do test $(ls -f d | wc -l) = 2003; done`;
+
+mountTest("the kernel keeps a listing for everybody until the directory changes", async (mount) => {
+  assert.equal(await listings(mount, LISTED_TWICE), 2);
+});
+
+mountTest(
+  "of what another mount changes, the kernel keeps no listing",
+  async (mount) => assert.equal(await listings(mount, LISTED_TWICE), 6),
+  { flags: ["--following"] },
+);
+
 mountTest("a hung connection is ended from outside; whoever waits is freed", async (mount) => {
   Deno.kill(mount.serverPid, "SIGSTOP");
   const waiting = mount.sh("echo new > file");
