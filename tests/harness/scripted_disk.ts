@@ -178,7 +178,7 @@ export class ScriptedDisk implements DiskHelper {
       const target = options.content + path.slice(from.length);
       Deno.mkdirSync(target.slice(0, target.lastIndexOf("/")), { recursive: true });
       const old = durable?.bytes ?? new Uint8Array(0);
-      Deno.writeFileSync(target, mixPages(old, now ?? old, random));
+      writeSparsely(target, mixPages(old, now ?? old, random));
     }
     const wal = readIfThere(this.#walPath) ?? new Uint8Array(0);
     const extra = random.below(3) === 0 ? 0 : random.below(wal.length - this.#walBytes + 1);
@@ -191,6 +191,18 @@ export class ScriptedDisk implements DiskHelper {
     if (now !== undefined) {
       Deno.writeFileSync(to, mixPages(new Uint8Array(now.length), now, random));
     }
+  }
+}
+
+/** Pages of zeros stay holes: no power cut allocates them, and what is allocated counts as stored. */
+function writeSparsely(path: string, bytes: Uint8Array): void {
+  using file = Deno.openSync(path, { write: true, create: true, truncate: true });
+  file.truncateSync(bytes.length);
+  for (let at = 0; at < bytes.length; at += PAGE) {
+    const page = bytes.subarray(at, at + PAGE);
+    if (page.every((byte) => byte === 0)) continue;
+    file.seekSync(at, Deno.SeekMode.Start);
+    for (let done = 0; done < page.length;) done += file.writeSync(page.subarray(done));
   }
 }
 
