@@ -66,6 +66,22 @@ export class Conformity {
     return PARKED;
   }
 
+  /** Whether it can be lent as it is: nothing is changed, and nobody waits. A file of many rows is not looked at. */
+  conforms(file: FileState): boolean {
+    const { inode } = file;
+    const core = this.#core;
+    if (core.unseen.has(inode.id)) return false;
+    const known = this.#findings.get(inode.id);
+    if (known !== undefined && isOf(known, inode)) return known.conforms === true;
+    core.flush(file);
+    const content = core.content(inode, false);
+    if (content === undefined || core.store.length(content) !== inode.size) return false;
+    const look: Look = { next: 0, end: 0, wrong: [] };
+    if (!this.#seen(inode, content, look) || look.wrong.length > 0) return false;
+    this.#remember(inode, true);
+    return true;
+  }
+
   /**
    * Makes the content file of a lent file that grew, or that a crash left behind its size, as long as
    * the file: its readers ask nobody. PARKED: asked again once it may be.
@@ -92,10 +108,8 @@ export class Conformity {
   }
 
   #begin(file: FileState): Finding {
-    const { id, incarnation, generation } = file.inode;
-    const finding: Finding = { incarnation, generation, conforms: undefined };
-    if (this.#findings.size >= REMEMBERED) this.#findings.clear();
-    this.#findings.set(id, finding);
+    const { id } = file.inode;
+    const finding = this.#remember(file.inode, undefined);
     const look = { next: 0, end: 0, wrong: [] };
     try {
       if (!this.#slice(file, finding, look)) {
@@ -106,6 +120,13 @@ export class Conformity {
       this.forget(id);
       throw error;
     }
+    return finding;
+  }
+
+  #remember({ id, incarnation, generation }: Inode, conforms: boolean | undefined): Finding {
+    const finding: Finding = { incarnation, generation, conforms };
+    if (this.#findings.size >= REMEMBERED) this.#findings.clear();
+    this.#findings.set(id, finding);
     return finding;
   }
 
@@ -144,27 +165,34 @@ export class Conformity {
       finding.conforms = false;
       return true;
     }
-    const range = { from: look.next, until: Infinity, limit: SLICE_ROWS };
-    const rows = core.maps.range(inode.id, range);
-    for (const row of rows) {
-      const start = row.index * core.chunkSize;
-      this.#gap(content, look, start);
-      look.end = start + row.length;
-    }
+    const seen = this.#seen(inode, content, look);
     if (look.wrong.length > MENDED_RANGES) {
       finding.conforms = false;
       return true;
+    }
+    if (!seen) return false;
+    if (look.wrong.length === 0 && core.store.length(content) === inode.size) {
+      finding.conforms = true;
+    } else {
+      this.#mend(file, finding, look.wrong);
+    }
+    return true;
+  }
+
+  /** Looks at the next rows. True: there are no more, and it has looked at what lies behind the last one. */
+  #seen(inode: Inode, content: ContentFile, look: Look): boolean {
+    const { chunkSize, maps } = this.#core;
+    const rows = maps.range(inode.id, { from: look.next, until: Infinity, limit: SLICE_ROWS });
+    for (const row of rows) {
+      const start = row.index * chunkSize;
+      this.#gap(content, look, start);
+      look.end = start + row.length;
     }
     if (rows.length === SLICE_ROWS) {
       look.next = rows[rows.length - 1].index + 1;
       return false;
     }
     this.#gap(content, look, inode.size);
-    if (look.wrong.length === 0 && core.store.length(content) === inode.size) {
-      finding.conforms = true;
-    } else {
-      this.#mend(file, finding, look.wrong);
-    }
     return true;
   }
 

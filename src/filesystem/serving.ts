@@ -54,7 +54,7 @@ export class Serving {
     if (core.lending.obstacle !== undefined || core.suspect) return visible;
     const dying = inode.deadFrom !== undefined;
     const wanted = !writes(flags) && inode.allocated > 0 && !dying && !file.unsettled &&
-      this.#isQuiet(inode);
+      (this.#isQuiet(inode) || core.conformity.conforms(file));
     // While a mapping lives on, only passthrough shows everybody the same bytes at once.
     if (!wanted && core.lending.reclaim(inode)) {
       core.unseen.servedVisibly(inode);
@@ -80,6 +80,7 @@ export class Serving {
     return onlyWrites && this.#core.session().mapsDirect ? "direct" : "cached";
   }
 
+  /** It is worth making its content file what a lent one must be: it is not likely to change soon. */
   #isQuiet(inode: Inode): boolean {
     const age = this.#core.clock.wallMs() - inode.changedMs;
     return age >= this.#core.quietMs;

@@ -66,27 +66,44 @@ lawTest("a quiet, wholly local file is lent to whoever reads it, under one id", 
   assert.equal(fixture.kernel.backing.size, 0, "the id is given back with the last handle");
 }, with_);
 
-lawTest(
-  "what was written to a moment ago, is empty or is partly away is served visibly",
-  (fixture) => {
-    const file = fixture.create("a");
-    fixture.write(file, 0, data(1, CHUNK));
-    fixture.closeFile(file);
-    const recent = opened(fixture, file.inode, RDONLY);
-    assert.equal(recent.flags & (Fopen.PASS | Fopen.DIRECT), 0);
-    quiet(fixture);
-    const other = opened(fixture, file.inode, RDONLY);
-    assert.equal(other.flags & (Fopen.PASS | Fopen.DIRECT), 0, "as those that are open");
-    const empty = fixture.create("empty");
-    fixture.closeFile(empty);
-    quiet(fixture);
-    assert.equal(opened(fixture, empty.inode, RDONLY).flags & Fopen.PASS, 0);
-    const away = fixture.evicted("away", data(2, 2 * CHUNK));
-    quiet(fixture);
-    assert.equal(opened(fixture, away, RDONLY).flags, Fopen.DIRECT | Fopen.NOFLUSH);
-  },
-  with_,
-);
+lawTest("what was written a moment ago is lent where its content file is the file", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.write(file, CHUNK, data(2, 100));
+  fixture.closeFile(file);
+  const recent = opened(fixture, file.inode, RDONLY);
+  assert.equal(recent.flags & Fopen.PASS, Fopen.PASS);
+  assert.deepEqual(labels(fixture), [], "nobody waits for the disk");
+  fixture.closeFile({ inode: file.inode, handle: recent.handle });
+  const again = fixture.open(file.inode, WRONLY);
+  fixture.write({ inode: file.inode, handle: again }, 50, data(3, 10));
+  assert.equal(opened(fixture, file.inode, RDONLY).flags & Fopen.PASS, 0, "as those that are open");
+}, with_);
+
+lawTest("what was cut a moment ago is not lent before its content file is the file", (fixture) => {
+  const file = fixture.create("a");
+  fixture.write(file, 0, data(1, CHUNK));
+  fixture.kernel.setattr(file.inode, { size: 3 * CHUNK, handle: file.handle });
+  fixture.closeFile(file);
+  const recent = opened(fixture, file.inode, RDONLY);
+  assert.equal(recent.flags & (Fopen.PASS | Fopen.DIRECT), 0);
+  fixture.closeFile({ inode: file.inode, handle: recent.handle });
+  fixture.work();
+  quiet(fixture);
+  const later = fixture.kernel.open(file.inode, { flags: RDONLY });
+  fixture.work();
+  assert.equal(later.value.flags & Fopen.PASS, Fopen.PASS);
+}, with_);
+
+lawTest("what is empty or partly away is served visibly", (fixture) => {
+  const empty = fixture.create("empty");
+  fixture.closeFile(empty);
+  quiet(fixture);
+  assert.equal(opened(fixture, empty.inode, RDONLY).flags & Fopen.PASS, 0);
+  const away = fixture.evicted("away", data(2, 2 * CHUNK));
+  quiet(fixture);
+  assert.equal(opened(fixture, away, RDONLY).flags, Fopen.DIRECT | Fopen.NOFLUSH);
+}, with_);
 
 lawTest("the first open for writing is served visibly, and so are all beside it", (fixture) => {
   const inode = clean(fixture, "a", data(1, CHUNK));
