@@ -41,7 +41,7 @@ import { Uses } from "./uses.ts";
 
 /** Inodes with content that was never synced: above this many, everything is synced at once. */
 const UNSYNCED_INODES = 65_536;
-/** A file that was written to this recently is likely to be written to again, milliseconds. */
+/** A file that was written to this recently is likely to be written to again: not worth mending, milliseconds. */
 const QUIET_MS = 10_000;
 
 /**
@@ -71,7 +71,7 @@ export interface CoreParts {
   session: () => SessionPort;
   /** Names this start of the machine. */
   bootId: string;
-  /** How long a file must not have been written to before its content is lent; ten seconds unless set. */
+  /** How long a file must not have been written to before its content file is mended; ten seconds unless set. */
   quietMs?: number;
   emit: (event: FilesystemEvent) => void;
   /** Where accesses are recorded; undefined: nowhere. */
