@@ -11,6 +11,7 @@ import { GroupCommit, recover } from "../../src/metadata/group_commit.ts";
 import { written } from "../../src/metadata/logged_statement.ts";
 import { type Parameter, readRedo, RedoLog } from "../../src/metadata/redo_log.ts";
 import { TotalTable } from "../../src/metadata/total_table.ts";
+import { createDatabase, killed } from "../harness/database_directory.ts";
 import { lawTest } from "../harness/law_test.ts";
 import { bytes } from "../harness/namespace_fixture.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
@@ -18,25 +19,7 @@ import { SimulatedClock } from "../harness/simulated_clock.ts";
 
 const clock = new SimulatedClock();
 
-function create(directory: string): MetadataDatabase {
-  return MetadataDatabase.create({
-    directory,
-    fileSystemId: "0123",
-    chunkSize: 4 << 20,
-    store: "file:///bucket",
-    clock,
-    grouped: true,
-  });
-}
-
-/** As a kill leaves a cache: the files, but nothing that only the process had. */
-function killed(directory: string, into: string): string {
-  Deno.mkdirSync(into);
-  for (const { name } of Deno.readDirSync(directory)) {
-    if (name.startsWith("metadata.")) Deno.copyFileSync(`${directory}/${name}`, `${into}/${name}`);
-  }
-  return into;
-}
+const create = (directory: string) => createDatabase(directory, { clock, grouped: true });
 
 function names(directory: string): string[] {
   const database = MetadataDatabase.open({ directory });

@@ -2,35 +2,16 @@
 import assert from "node:assert/strict";
 import { MetadataDatabase } from "../../src/metadata/database.ts";
 import { makeLogRoom } from "../../src/metadata/log_room.ts";
+import { createDatabase, killed } from "../harness/database_directory.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
-import { SimulatedClock } from "../harness/simulated_clock.ts";
-
-function create(directory: string): MetadataDatabase {
-  return MetadataDatabase.create({
-    directory,
-    fileSystemId: "0123",
-    chunkSize: 4 << 20,
-    store: "file:///bucket",
-    clock: new SimulatedClock(),
-  });
-}
 
 const logOf = (directory: string) => `${directory}/metadata.db-wal`;
 const lengthOf = (path: string) => Deno.statSync(path).size;
 
-/** As a kill leaves a cache. */
-function killed(directory: string, into: string): string {
-  Deno.mkdirSync(into);
-  for (const name of ["metadata.db", "metadata.db-wal", "history.db"]) {
-    Deno.copyFileSync(`${directory}/${name}`, `${into}/${name}`);
-  }
-  return into;
-}
-
 Deno.test(
   "commits do not make a log longer that has room, and a kill loses none of them",
   withDirectory((directory) => {
-    create(directory).close({ clean: true });
+    createDatabase(directory).close({ clean: true });
     makeLogRoom(directory);
     const room = lengthOf(logOf(directory));
     assert(room > 0);
@@ -48,7 +29,7 @@ Deno.test(
 Deno.test(
   "what is in a log stays there",
   withDirectory((directory) => {
-    const database = create(directory);
+    const database = createDatabase(directory);
     database.setSetting("suspect", "in the log only");
     const next = killed(directory, `${directory}/next`);
     const before = Deno.readFileSync(logOf(next));
@@ -65,7 +46,7 @@ Deno.test(
 Deno.test(
   "a reader that has the log open already sees what is written into it",
   withDirectory((directory) => {
-    create(directory).close({ clean: true });
+    createDatabase(directory).close({ clean: true });
     const reader = MetadataDatabase.open({ directory, readOnly: true });
     makeLogRoom(directory);
     const database = MetadataDatabase.open({ directory });

@@ -12,22 +12,15 @@ import { boundLogs } from "../../src/metadata/log_bound.ts";
 import { ROOM_BYTES } from "../../src/metadata/log_room.ts";
 import { SCHEMA_VERSION } from "../../src/metadata/schema.ts";
 import { TotalTable } from "../../src/metadata/total_table.ts";
+import { createDatabase } from "../harness/database_directory.ts";
 import { bytes, NamespaceFixture } from "../harness/namespace_fixture.ts";
 import { withDirectory } from "../harness/scratch_directory.ts";
 import { SimulatedClock } from "../harness/simulated_clock.ts";
 
 const clock = new SimulatedClock();
 
-function create(directory: string, options: Partial<CreateOptions> = {}): MetadataDatabase {
-  return MetadataDatabase.create({
-    directory,
-    fileSystemId: "0123",
-    chunkSize: 4 << 20,
-    store: "s3://bucket/prefix",
-    clock,
-    ...options,
-  });
-}
+const create = (directory: string, options: Partial<CreateOptions> = {}) =>
+  createDatabase(directory, { clock, ...options });
 
 Deno.test(
   "a new file system has its settings and an empty root that belongs to whom it should",
