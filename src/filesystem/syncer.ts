@@ -30,11 +30,15 @@ export class Syncer {
   /** fsync and fdatasync. */
   fsync(handle: Handle, request: FsyncRequest): void | Parked {
     if (this.finished(request) !== undefined) return;
+    const core = this.#core;
     const { file } = handle;
+    const { id } = file.inode;
     const { dataOnly } = request;
+    const log = !(dataOnly && this.#rowsSuffice(file));
     // Times and generations can wait for the next flush: a kill may take the last second of those.
-    if (!(dataOnly && this.#rowsSuffice(file))) this.#core.flush(file);
-    if (this.#isDurable(file, dataOnly)) return;
+    if (log) core.flush(file);
+    const contentIsDurable = !core.unsynced.has(id) && !core.unseen.has(id);
+    if (contentIsDurable && (!log || this.#logIsDurable())) return;
     return this.parkUntilDurable(file, request, { operation: "fsync", answer: 0, dataOnly });
   }
 
@@ -59,12 +63,6 @@ export class Syncer {
     if (core.suspect) return false;
     core.database.commit();
     return core.log.complete;
-  }
-
-  #isDurable(file: FileState, dataOnly: boolean): boolean {
-    const { id } = file.inode;
-    if (this.#core.unsynced.has(id) || this.#core.unseen.has(id)) return false;
-    return dataOnly && this.#rowsSuffice(file) || this.#logIsDurable();
   }
 
   /**
