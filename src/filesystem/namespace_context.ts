@@ -165,7 +165,7 @@ export class NamespaceContext {
       rdev: inode.rdev,
       size: inode.size,
       blocks: this.#blocks(inode),
-      blockSize: isDirectory(inode) ? LISTING_BYTES : BLOCK_BYTES,
+      blockSize: blockSize(inode.mode),
       atime: { seconds: inode.atimeS, nanoseconds: inode.atimeNs },
       mtime: { seconds: inode.mtimeS, nanoseconds: inode.mtimeNs },
       ctime: { seconds: inode.ctimeS, nanoseconds: inode.ctimeNs },
@@ -221,7 +221,7 @@ export class NamespaceContext {
       rdev: row[5],
       size: row[6],
       blocks: this.#blocks({ id: row[0], mode: row[1], size: row[6], allocated: row[7] }),
-      blockSize: isDirectory({ mode: row[1] }) ? LISTING_BYTES : BLOCK_BYTES,
+      blockSize: blockSize(row[1]),
       atime: { seconds: row[8], nanoseconds: row[9] },
       mtime: { seconds: row[10], nanoseconds: row[11] },
       ctime: { seconds: row[12], nanoseconds: row[13] },
@@ -248,6 +248,8 @@ export class NamespaceContext {
     return { negative: true, entryTimeoutMs: this.#timeoutMs };
   }
 }
+
+const blockSize = (mode: number) => isDirectory({ mode }) ? LISTING_BYTES : BLOCK_BYTES;
 
 /** st_mode >> 12, as directory entries carry it. */
 export const entryType = (mode: number) => (mode & FileType.MASK) >> 12;

@@ -46,9 +46,8 @@ export interface Negotiated {
  */
 const WANTED = InitFlag.ATOMIC_O_TRUNC | InitFlag.EXPORT_SUPPORT | InitFlag.BIG_WRITES |
   InitFlag.DONT_MASK | InitFlag.DO_READDIRPLUS | InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR |
-  InitFlag.MAX_PAGES |
-  InitFlag.CACHE_SYMLINKS | InitFlag.NO_OPENDIR_SUPPORT | InitFlag.EXPLICIT_INVAL_DATA |
-  InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
+  InitFlag.MAX_PAGES | InitFlag.CACHE_SYMLINKS | InitFlag.NO_OPENDIR_SUPPORT |
+  InitFlag.EXPLICIT_INVAL_DATA | InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
 const WANTED_FOR_ACL = InitFlag.POSIX_ACL | InitFlag.SETXATTR_EXT;
 
 /** Bytes per write of a kernel without MAX_PAGES: 32 pages. */
