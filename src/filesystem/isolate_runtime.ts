@@ -87,13 +87,14 @@ export class FilesystemRuntime {
   constructor(start: IsolateStart) {
     this.#start = start;
     this.#channel = new EngineChannel(start.port);
-    const { cacheDirectory, settings, device } = start.options;
-    makeLogRoom(cacheDirectory);
+    const { cacheDirectory, settings, device, readOnly, following } = start.options;
+    // Where no program may write, none waits for a sync.
+    if (readOnly === undefined && following !== true) makeLogRoom(cacheDirectory);
     this.#database = MetadataDatabase.open({ directory: cacheDirectory, grouped: true });
     this.#store = new ContentStore(`${cacheDirectory}/content`, {
       openFiles: CONTENT_FILES_OPEN,
       // A mount that follows names its files in rows that come with what it follows.
-      afterCrash: !this.#database.wasClean && start.options.following !== true,
+      afterCrash: !this.#database.wasClean && following !== true,
     });
     this.#disks = new DiskClient({
       store: this.#store,
