@@ -16,8 +16,6 @@ function option(name: string, fallback: number): number {
 const rounds = option("rounds", 5);
 const mebibytes = option("mebibytes", 512);
 const seconds = option("seconds", 2);
-/** How long a file must not have been written to before it is lent, and a little more. */
-const QUIET_MS = 11_000;
 
 const WORKLOADS = {
   "sequential read, 1 MiB": ["--rw=read", "--bs=1M"],
@@ -73,7 +71,6 @@ const raw = `${mount.directory}/raw`;
 const file = `${mount.mountpoint}/large`;
 await command("dd", ["if=/dev/urandom", `of=${raw}`, "bs=1M", `count=${mebibytes}`, "conv=fsync"]);
 await command("dd", [`if=${raw}`, `of=${file}`, "bs=1M", "conv=fsync"]);
-await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
 
 /** Keeps the file open for writing, so that it is served visibly, until it is killed. */
 function holdOpen(): Deno.ChildProcess {
